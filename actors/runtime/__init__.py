@@ -1,0 +1,1 @@
+"""How an entity lives inside a Ray actor. Knows no domain."""

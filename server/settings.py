@@ -1,0 +1,138 @@
+"""Every setting, read once into one frozen object.
+
+A setting comes from (first wins) the command line, the environment (``SANGHA_*``, and the seeds' own names where a field
+lists them), a line in ``.env``, its default here. Actors get the path of a 0600 file that holds the whole object.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Final, Self
+
+from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+PLACEMENT: Final = re.compile(r"own|shared:[1-9][0-9]{0,3}")
+
+
+class Settings(BaseSettings):
+    """The server's settings. Units are in the names: ``_s`` seconds, ``_bytes`` bytes."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="SANGHA_", env_file=".env", extra="ignore", frozen=True, populate_by_name=True
+    )
+
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: int = Field(8080, ge=0, le=65535, description="port of HTTP and WebSocket")
+    data_dir: Path = Field(Path(".sangha"), description="embedded database, runtime files, secrets")
+    database_url: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("database_url", "SANGHA_DATABASE_URL", "DATABASE_URL"),
+        description="a PostgreSQL to use instead of the embedded one",
+    )
+    ray_address: str | None = Field(None, description="join a running Ray cluster: its address, or 'auto'")
+    gateways: int = Field(1, ge=1, le=64, description="gateway processes a node, all on one port")
+    guests: bool = Field(False, description="let anyone in as a guest")
+    lab: bool = Field(
+        False, description="lift limits per address, practitioner and second, for load tests; loopback only"
+    )
+    public_urls: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="the server's own origins, comma-separated"
+    )
+    allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        validation_alias=AliasChoices("allowed_origins", "SANGHA_ALLOWED_ORIGINS", "BACKEND_CORS_ORIGINS"),
+        description="other origins that browsers may come from, comma-separated",
+    )
+    sacred_encryption_key: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("sacred_encryption_key", "SACRED_ENCRYPTION_KEY"),
+        description="64 hex digits: seals practitioners' payloads with AES-256-GCM",
+    )
+    old_encryption_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        (), description="keys that may still be read with"
+    )
+    log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="least severity that is logged")
+
+    placement_practitioner: str = Field("shared:1", description="'own' or 'shared:N' Ray actors for practitioners")
+    placement_space: str = Field("shared:1", description="'own' or 'shared:N' Ray actors for collective spaces")
+    link_tls: bool = Field(False, description="TLS on links between nodes")
+
+    sockets_per_address: int = Field(64, ge=1, description="open sockets from one address")
+    sockets_per_practitioner: int = Field(16, ge=1, description="open sockets of one practitioner")
+    requests_per_s: float = Field(50, gt=0, description="requests a second on one socket")
+    requests_burst: int = Field(100, ge=1, description="requests at once on one socket")
+    unanswered_requests: int = Field(256, ge=1, description="requests of a socket without an answer yet")
+    malformed_per_minute: int = Field(10, ge=1, description="malformed frames a minute before the socket is closed")
+    joined_spaces: int = Field(32, ge=1, description="spaces joined in one session")
+    created_spaces: int = Field(100, ge=1, description="open spaces that one practitioner created")
+    guest_created_spaces: int = Field(2, ge=0, description="open spaces that one guest created")
+    guest_created_spaces_per_address: int = Field(
+        20, ge=0, description="spaces that guests of one address created in a day"
+    )
+    participant_limit_max: int = Field(10_000, ge=1, description="largest participant_limit of a space")
+    message_bytes: int = Field(16 * 1024, ge=1, description="body of a message, as JSON")
+    shared_state_bytes: int = Field(256 * 1024, ge=1, description="a space's shared state, as JSON")
+    frame_bytes: int = Field(64 * 1024, ge=1024, description="inbound WebSocket frame")
+    request_body_bytes: int = Field(4 * 2**20, ge=1024, description="body of an HTTP request")
+    json_depth: int = Field(32, ge=2, description="nesting of inbound JSON")
+    history_page: int = Field(500, ge=1, description="events in one history answer")
+    outbox_bytes: int = Field(
+        2**20, ge=64 * 1024, description="unsent bytes of a socket before it is closed as too slow"
+    )
+    shard_queue: int = Field(10_000, ge=1, description="commands waiting in a shard")
+    live_entities: int = Field(20_000, ge=1, description="entities kept live in a shard")
+    passivate_after_s: float = Field(300, gt=0, description="idle time after which an entity is put to rest")
+    checkpoint_every: int = Field(500, ge=1, description="events between checkpoints of an entity")
+    ask_timeout_s: float = Field(30, gt=0, description="longest wait for the answer to a command")
+    auth_timeout_s: float = Field(10, gt=0, description="time for the first frame")
+    heartbeat_s: float = Field(25, gt=0, description="WebSocket ping interval")
+    presence_grace_s: float = Field(30, ge=0, description="absence that is not yet shown")
+    participant_grace_s: float = Field(600, gt=0, description="absence after which a participant has left")
+    session_life_s: float = Field(86_400, gt=0, description="how long a session can be resumed")
+    logins_per_minute_address: int = Field(10, ge=1, description="login attempts a minute from one address")
+    logins_per_minute_email: int = Field(5, ge=1, description="login attempts a minute for one email")
+    token_life_s: float = Field(86_400, gt=0, description="life of a login token")
+    drain_s: float = Field(10, ge=0, description="longest time that a drain may take")
+
+    @field_validator("public_urls", "allowed_origins", "old_encryption_keys", mode="before")
+    @classmethod
+    def _comma_separated(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(
+                part.strip().rstrip("/") for part in value.strip("[]").replace('"', "").split(",") if part.strip()
+            )
+        return value
+
+    @field_validator("placement_practitioner", "placement_space")
+    @classmethod
+    def _placement(cls, value: str) -> str:
+        if not PLACEMENT.fullmatch(value):
+            raise ValueError("must be 'own' or 'shared:N' with N from 1 to 9999")
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _postgres_only(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None:
+            return value
+        url = value.get_secret_value()
+        if url.startswith("sqlite"):
+            raise ValueError("sqlite is not supported; leave DATABASE_URL unset to use the embedded PostgreSQL")
+        if not url.startswith(("postgres://", "postgresql://")):
+            raise ValueError("must begin with postgresql://")
+        return value
+
+    @field_validator("sacred_encryption_key")
+    @classmethod
+    def _key_of_32_bytes(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", value.get_secret_value()):
+            raise ValueError("must be 64 hex digits (32 bytes)")
+        return value
+
+    @model_validator(mode="after")
+    def _lab_stays_home(self) -> Self:
+        if self.lab and self.host not in ("127.0.0.1", "::1", "localhost"):
+            raise ValueError("lab lifts limits and is only for loopback")
+        return self
