@@ -61,7 +61,9 @@ def _mac(secret: bytes, word: bytes, hello: Hello, challenge: Challenge) -> byte
     return hmac.new(secret, word + encode(hello) + encode(unsigned), sha256).digest()
 
 
-def challenge(secret: bytes, hello: Hello, *, cluster: str, kind: str, shard: str, epoch: int, nonce: bytes) -> Challenge:
+def challenge(
+    secret: bytes, hello: Hello, *, cluster: str, kind: str, shard: str, epoch: int, nonce: bytes
+) -> Challenge:
     """The shard's answer to a Hello. Raises HandshakeFailed."""
     if hello.version != VERSION or hello.cluster != cluster or len(hello.nonce) != NONCE_BYTES:
         raise HandshakeFailed("another version or cluster")

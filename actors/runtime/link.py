@@ -90,7 +90,8 @@ class _Frames(asyncio.Protocol):
             while end - start >= 4:
                 length = int.from_bytes(buffer[start : start + 4], "big")
                 if length > self.limit:
-                    raise HandshakeFailed(f"a frame of {length} bytes")
+                    self.refuse(HandshakeFailed(f"a frame of {length} bytes"))
+                    return
                 if end - start - 4 < length:
                     break
                 frame = bytes(buffer[start + 4 : start + 4 + length])
@@ -175,10 +176,12 @@ class LinkPeer(_Frames):
         self.name = ""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A stranger, until proven."""
         super().connection_made(transport)
         self._server.peers.add(self)
 
     def frame_received(self, frame: bytes) -> None:
+        """A step of the handshake, or a batch of messages."""
         if self.proven:
             handler = self._server.handler
             for message in wire.decode_to_shard(frame):
@@ -196,6 +199,7 @@ class LinkPeer(_Frames):
             self._server.handler.link_opened(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """The peer is gone."""
         self._server.peers.discard(self)
         if self.proven:
             self.proven = False
@@ -218,7 +222,7 @@ class LinkServer:
         """Listen; ``host`` None is this node only. A stale Unix socket of the same name is removed."""
         self.epoch = epoch
         loop = asyncio.get_running_loop()
-        run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)  # noqa: ASYNC240 - once, at the start
         path = run_dir / f"{self._kind}-{self._shard}-{os.getpid()}.sock"
         self._remove_stale(run_dir, path)
         self._servers.append(await loop.create_unix_server(lambda: LinkPeer(self), str(path)))
@@ -280,6 +284,7 @@ class _ClientConnection(_Frames):
         self._client = client
         self._hello = hello
         self.generation = 0
+        self.proven: asyncio.Future[None] = self._loop.create_future()
         self.closed: asyncio.Future[None] = self._loop.create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -291,6 +296,7 @@ class _ClientConnection(_Frames):
             answer = msgspec.msgpack.decode(frame, type=Challenge)
             self.send_alone(self._client.prove(self._hello, answer))
             self.generation = self._client.connected(self, answer.epoch)
+            self.proven.set_result(None)
             return
         client = self._client
         for message in wire.decode_to_client(frame):
@@ -298,8 +304,8 @@ class _ClientConnection(_Frames):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._client.lost(self.generation)
-        if not self.closed.done():
-            self.closed.set_result(None)
+        self.closed.set_result(None)
+        self.proven.cancel()
 
 
 class LinkClient:
@@ -416,6 +422,13 @@ class LinkClient:
                 )
             else:
                 raise ConnectionError(f"{self.kind}/{self.shard} listens on its own node only")
+            try:
+                await connection.proven
+            except asyncio.CancelledError:
+                if connection.closed.done():  # it ended in the handshake; any other cancellation is ours
+                    raise ConnectionError(f"{self.kind}/{self.shard} hung up in the handshake") from None
+                connection.abort()  # a stopped process accepts and says nothing
+                raise
         return connection
 
     async def _watch(self) -> None:

@@ -1,0 +1,651 @@
+"""A shard: mailbox → decide → commit → release → passivate, for the entities of one kind that live in this process.
+
+Everything that touches an entity happens in this event loop's thread, in the order of its mailbox; only loading, a claim, a
+look-up and the commit itself wait. Division of labour: ``cell`` is the data of one entity, ``gate`` says what may leave,
+``Commits`` (commits.py) moves batches through the store and recovers from what goes wrong, ``Followers`` (followers.py)
+answers what links ask of streams. This module takes works to their entities and releases what came of them.
+
+Time: a shard whose lease was last confirmed more than ``LEASE_S`` ago may have been replaced while it was stopped, so it
+says nothing, reads included, until storage confirms that it still owns its entities.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from hashlib import blake2b
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from actors.runtime import wire
+from actors.runtime.cell import EFFECTS_ALARM, Cell, Entry, Outlet, Work, alarm_changes, encode_json, event_frame
+from actors.runtime.commits import Commits
+from actors.runtime.entity import (
+    Address,
+    AlarmFired,
+    Attached,
+    ConfirmClaim,
+    Context,
+    Decision,
+    Detached,
+    Effect,
+    EffectDone,
+    EntityKind,
+    Push,
+    ReleaseClaim,
+    Subscriber,
+    Tick,
+)
+from actors.runtime.errors import CODES, ActorUnavailable, Conflict, Internal, SanghaError, StorageUnavailable
+from actors.runtime.followers import Followers
+from actors.runtime.gate import Gate
+from actors.runtime.operations import WINDOW, Verdict
+from actors.runtime.ports import Alarm, Checkpoint, Claim, Clock, Fenced, JournalRow, Store, StoreDown
+from actors.runtime.trace import request_id
+from actors.runtime.wire import Answer, Ask, Dropped, Follow, History, Page, Pushed, Refused, Unfollow
+
+log = logging.getLogger(__name__)
+
+LEASE_S: Final = 3.0
+"""How long a confirmation lets the shard speak; the coordinator waits as long before it replaces a silent one."""
+EFFECT_RETRY_S: Final = 1.0
+EFFECT_ALARM_S: Final = 30.0
+"""A crashed entity with open effects is woken this long after it made them."""
+CLAIM_TTL_S: Final = 60.0
+NOTHING_DECIDED: Final = Decision()
+LOAD_BATCH: Final = 500
+LOAD_PATIENCE_S: Final = 5.0
+"""Without storage, callers wait this long for an entity to be loaded before they are told."""
+
+
+class Post(Protocol):
+    """Takes commands to entities of other shards."""
+
+    def post(self, target: Address, command: bytes, operation: str, on_answer: Callable[[Any], None]) -> None:
+        """Ask; ``on_answer`` gets an Answer or Refused."""
+
+
+class ShardLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """The settings that bind a shard."""
+
+    queue: int = 10_000
+    live_entities: int = 20_000
+    passivate_after_s: float = 300.0
+    checkpoint_every: int = 500
+
+
+class Shard:
+    """See the module. ``halt`` is called once, when the lease is another's: the process must end."""
+
+    def __init__(
+        self,
+        kind: EntityKind,
+        store: Store,
+        *,
+        clock: Clock,
+        post: Post,
+        halt: Callable[[str], None],
+        owns: Callable[[str], bool] = lambda _: True,
+        limits: ShardLimits | None = None,
+    ) -> None:
+        self.kind, self.store, self.clock, self.limits = kind, store, clock, limits or ShardLimits()
+        self.cells: dict[str, Cell] = {}
+        self.gate: Gate[Entry] = Gate()
+        self.waiting = 0
+        self.activations = 0
+        self.confirmed_at = float("-inf")
+        self._post, self._halt, self._owns = post, halt, owns
+        self._to_load: list[str] = []
+        self._loader: asyncio.Task[None] | None = None
+        self._unconfirmed: list[Entry] = []
+        self._backlog: list[Work] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.commits = Commits(self)
+        self.followers = Followers(self)
+        self._loop = asyncio.get_running_loop()
+
+    # -- what links say -------------------------------------------------------------------------------------------
+
+    def link_opened(self, link: Outlet) -> None:
+        """A peer proved itself; it says what it follows."""
+        self.followers.opened(link)
+
+    def link_closed(self, link: Outlet) -> None:
+        """Everyone who followed through the link is detached."""
+        self.followers.forget(link)
+
+    def link_message(self, link: Outlet, message: wire.ToShard) -> None:
+        """One message of a link, in order."""
+        match message:
+            case Ask():
+                self._ask(link, message)
+            case Page() | History():
+                self.submit(Work(message.entity, message, peer=link, cid=message.cid, caller=message.caller))
+            case Follow() | Unfollow():
+                self.submit(Work(message.entity, (link, message)))
+
+    def _ask(self, link: Outlet, ask: Ask) -> None:
+        try:
+            command = self.kind.decode_command(ask.command)
+        except SanghaError as refusal:
+            link.send(refused(ask.cid, refusal))
+            return
+        digest = blake2b(ask.command, digest_size=8).digest() if ask.operation is not None else b""
+        self.submit(
+            Work(
+                ask.entity,
+                command,
+                peer=link,
+                cid=ask.cid,
+                caller=ask.caller,
+                operation=ask.operation,
+                digest=digest,
+                request_id=ask.request_id,
+                snapshot=ask.snapshot,
+            )
+        )
+
+    # -- mailboxes ------------------------------------------------------------------------------------------------
+
+    def submit(self, work: Work) -> None:
+        """Take a work to its entity, loading it first where it is not live."""
+        if work.peer is not None:
+            if self.waiting >= self.limits.queue:
+                work.peer.send(refused(work.cid, ActorUnavailable("too many commands wait in this shard; try again")))
+                return
+            self.waiting += 1
+        if self.commits.recovering:
+            self._backlog.append(work)
+            return
+        cell = self.cells.get(work.entity) or self._activate(work)
+        if cell is None:
+            return
+        cell.used_at = self.clock.monotonic()
+        if cell.ready and not cell.mailbox:
+            if not self.handle(cell, work):
+                self._pause(cell, work)
+        else:
+            cell.mailbox.append(work)
+
+    def resume(self) -> None:
+        """After a recovery: what waited, in order."""
+        backlog, self._backlog = self._backlog, []
+        for cell in list(self.cells.values()):
+            self.drain(cell)
+        for work in backlog:
+            self.waiting -= work.peer is not None
+            self.submit(work)
+
+    def drain(self, cell: Cell) -> None:
+        """Handle what waits in the mailbox until something has to be waited for."""
+        while cell.mailbox and cell.ready and not self.commits.recovering:
+            work = cell.mailbox.popleft()
+            if not self.handle(cell, work):
+                self._pause(cell, work)
+
+    def _activate(self, work: Work) -> Cell | None:
+        if not self._owns(work.entity):
+            self.refuse(work, ActorUnavailable("this entity lives in another shard; try again"))
+            return None
+        if len(self.cells) >= self.limits.live_entities and not self.passivate(1):
+            self.refuse(work, ActorUnavailable("too many live entities in this shard; try again"))
+            return None
+        cell = self.cells[work.entity] = Cell(self.kind.kind, work.entity)
+        self.activations += 1
+        self._to_load.append(work.entity)
+        if self._loader is None or self._loader.done():
+            self._loader = self.spawn(self._load_all())
+        return cell
+
+    async def _load_all(self) -> None:
+        while self._to_load:
+            await asyncio.sleep(0)  # so that all that arrived in this turn is loaded by one query
+            ids, self._to_load = self._to_load[:LOAD_BATCH], self._to_load[LOAD_BATCH:]
+            await self.load([self.cells[entity] for entity in ids])
+            for entity in ids:
+                self.issue(self.cells[entity], self.cells[entity].agenda.effects.values())
+                self.drain(self.cells[entity])
+
+    async def load(self, cells: list[Cell]) -> None:
+        """Make cells what storage has. Without storage it tries on; callers are told after a while."""
+        ids = [cell.id for cell in cells]
+        began, pause = self.clock.monotonic(), 0.05
+        while True:
+            try:
+                loaded = await self.store.load(ids)
+                break
+            except Fenced as fenced:
+                self.fenced(fenced)
+                await asyncio.Future()
+            except StoreDown:
+                if self.clock.monotonic() - began > LOAD_PATIENCE_S:
+                    self._refuse_waiting(cells)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 1.0)
+        for cell in cells:
+            cell.restore(self.kind, loaded[cell.id])
+
+    def _refuse_waiting(self, cells: list[Cell]) -> None:
+        for cell in cells:
+            waiting, cell.mailbox = list(cell.mailbox), type(cell.mailbox)()
+            for work in waiting:
+                if work.peer is None:
+                    cell.mailbox.append(work)
+                else:
+                    self.refuse(work, StorageUnavailable("storage does not answer; try again"))
+
+    # -- one work -------------------------------------------------------------------------------------------------
+
+    def handle(self, cell: Cell, work: Work) -> bool:
+        """Decide a work, or answer it from memory. False, and nothing done, where storage has to be asked first."""
+        if work.operation is None:
+            self._decide(cell, work)
+            return True
+        verdict, reply = cell.operations.judge(work.operation, work.digest)
+        if verdict is Verdict.UNSURE:
+            return False
+        if verdict is Verdict.NEW:
+            if not work.claimed and self.kind.claims(work.what):
+                return False
+            self._decide(cell, work)
+            return True
+        entry = Entry(cell, work)
+        if verdict is Verdict.DONE:
+            entry.reply, entry.subscribes = reply, self.kind.subscribes(work.what)
+        else:
+            entry.refusal = Conflict("this id was used for another request, or is too old to tell")
+        self.enter(entry)
+        return True
+
+    def _pause(self, cell: Cell, work: Work) -> None:
+        """Something has to be asked of storage before this work; what comes behind it waits."""
+        cell.ready = False
+        cell.mailbox.appendleft(work)
+        self.spawn(self._prepare_and_go_on(cell, work, cell.loads))
+
+    async def _prepare_and_go_on(self, cell: Cell, work: Work, loads: int) -> None:
+        refusal = await self.prepare(cell, work)
+        if cell.loads != loads or not cell.mailbox or cell.mailbox[0] is not work:
+            return  # a recovery reloaded the cell meanwhile; it goes on from the mailbox
+        cell.ready = True
+        if refusal is not None:
+            cell.mailbox.popleft()
+            self.refuse(work, refusal)
+        self.drain(cell)
+
+    async def prepare(self, cell: Cell, work: Work) -> SanghaError | None:
+        """Look an unsure operation up, or claim the names that a command needs."""
+        assert work.operation is not None
+        try:
+            if cell.operations.judge(work.operation, work.digest)[0] is Verdict.UNSURE:
+                asked = list({w.operation for w in (work, *cell.mailbox) if w.operation is not None})
+                cell.operations.learn(asked, await self.store.find_operations(cell.id, WINDOW, asked))
+                return None
+            for scope, name in self.kind.claims(work.what):
+                if not await self.store.claim(scope, name, cell.id, work.operation, CLAIM_TTL_S):
+                    return Conflict(f"this {scope.rpartition('.')[2]} is taken")
+            work.claimed = True
+        except StoreDown:
+            return StorageUnavailable("storage does not answer; try again")
+        except Fenced as fenced:
+            self.fenced(fenced)
+            return ActorUnavailable("this actor moved; try again")
+        return None
+
+    async def handle_alone(self, cell: Cell, work: Work) -> SanghaError | None:
+        """Handle one work with nothing else going on; a refusal where it could not even be prepared."""
+        while not self.handle(cell, work):
+            refusal = await self.prepare(cell, work)
+            if refusal is not None:
+                return refusal
+        return None
+
+    def _decide(self, cell: Cell, work: Work) -> None:
+        """Let the entity decide, move its state on, and give what came of it to the gate."""
+        if isinstance(work.what, (Page, History, tuple)):
+            self.enter(Entry(cell, work))
+            return
+        if isinstance(work.what, AlarmFired) and work.what.name == EFFECTS_ALARM:
+            self._effects_alarm(cell, work)
+            return
+        now = self.clock.now()
+        context = self.context(cell, now, work)
+        entry = Entry(cell, work)
+        try:
+            decision = self.kind.decide(cell.state, work.what, context)
+        except SanghaError as refusal:
+            entry.refusal = refusal
+        except Exception as bug:  # noqa: BLE001 - a bug in a domain must fail its command, not its neighbours
+            entry.refusal = self._internal(cell, work, bug)
+        else:
+            self._apply(entry, decision, now)
+        if work.request_id is not None:
+            self._trace(cell, work, entry)
+        self.enter(entry)
+
+    def context(self, cell: Cell, now: datetime, work: Work) -> Context:
+        """What a decision may know."""
+        return Context(
+            entity_id=cell.id,
+            now=now,
+            next_offset=cell.offset + 1,
+            caller=work.caller,
+            operation=work.operation,
+            present=cell.present,
+            live=cell.live,
+            request_id=work.request_id,
+        )
+
+    def _apply(self, entry: Entry, decision: Decision, now: datetime) -> None:
+        cell, work = entry.cell, entry.work
+        entry.decision = decision
+        entry.reply = b"{}" if decision.reply is None else encode_json(decision.reply)
+        entry.subscribes = decision.subscribe
+        if decision.live is not None:
+            cell.live = decision.live
+        if decision.tick_after_s is not None:
+            self._arm(cell, decision.tick_after_s)
+        state_before = cell.state
+        for event in decision.events:
+            self._journal(entry, event, now)
+        if cell.state is not state_before:
+            agenda = self.kind.agenda(cell.state)
+            entry.alarms = alarm_changes(cell.id, cell.agenda, agenda, now + timedelta(seconds=EFFECT_ALARM_S))
+            cell.agenda = agenda
+        if isinstance(work.what, AlarmFired) and work.what.name not in cell.agenda.alarms:
+            entry.alarms.append(Alarm(entity_id=cell.id, name=work.what.name, due_at=None))
+        if entry.journal and work.operation is not None:
+            cell.operations.record(work.operation, work.digest, entry.reply, int(now.timestamp()))
+        entry.state, entry.offset, entry.agenda = cell.state, cell.offset, cell.agenda
+
+    def _journal(self, entry: Entry, event: Any, now: datetime) -> None:
+        """One event: the state moves on, a row, a frame, rows of the tables."""
+        cell, work, kind = entry.cell, entry.work, self.kind
+        cell.state = kind.evolve(cell.state, event, now)
+        cell.seq += 1
+        published = kind.publish(event)
+        offset: int | None = None
+        if published is not None:
+            cell.offset += 1
+            offset = cell.offset
+            entry.frames.append((offset, event_frame(cell.stream, offset, now, published)))
+        first = not entry.journal and work.operation is not None
+        entry.journal.append(
+            JournalRow(
+                entity_id=cell.id,
+                seq=cell.seq,
+                at=now,
+                event_type=kind.event_type(event),
+                format=kind.format,
+                data=kind.encode_event(event),
+                operation_id=work.operation if first else None,
+                request_digest=work.digest if first else None,
+                reply=entry.reply if first else None,
+                stream_offset=offset,
+            )
+        )
+        for row in kind.rows(event, cell.state, now):
+            if isinstance(row, (ConfirmClaim, ReleaseClaim)):
+                confirm = isinstance(row, ConfirmClaim)
+                entry.claims.append(Claim(scope=row.scope, name=row.name, entity_id=cell.id, confirm=confirm))
+            else:
+                entry.rows.append(row)
+
+    def _effects_alarm(self, cell: Cell, work: Work) -> None:
+        """Effects are issued on activation and again when they fail; the alarm only has to stand until they are done."""
+        entry = Entry(cell, work)
+        due_at = self.clock.now() + timedelta(seconds=EFFECT_ALARM_S) if cell.agenda.effects else None
+        entry.alarms.append(Alarm(entity_id=cell.id, name=EFFECTS_ALARM, due_at=due_at))
+        self.enter(entry)
+
+    def _internal(self, cell: Cell, work: Work, bug: Exception) -> Internal:
+        reference = secrets.token_hex(6)
+        request_id.set(work.request_id or work.operation)
+        log.error("internal error %s in %s deciding %s", reference, cell.stream, type(work.what).__name__, exc_info=bug)
+        return Internal(f"something went wrong here; reference {reference}")
+
+    def _trace(self, cell: Cell, work: Work, entry: Entry) -> None:
+        token = request_id.set(work.request_id)
+        outcome = entry.refusal.code if entry.refusal is not None else "ok"
+        log.info("%s %s %s", type(work.what).__name__, cell.stream, outcome)
+        request_id.reset(token)
+
+    # -- out ------------------------------------------------------------------------------------------------------
+
+    def enter(self, entry: Entry) -> None:
+        """Give an entry to the gate; release it where nothing holds it."""
+        if self.gate.enter(entry.cell.id, entry, changes=entry.changes):
+            self.commits.arrange()
+        elif self.may_speak():
+            self.release(entry)
+        else:
+            self.hold([entry])
+
+    def may_speak(self) -> bool:
+        """Whether the lease was confirmed recently, and nothing older still waits to be said."""
+        return not self._unconfirmed and self.clock.monotonic() - self.confirmed_at <= LEASE_S
+
+    def hold(self, entries: list[Entry]) -> None:
+        """Nothing of this may be said before the lease is confirmed again."""
+        if entries and not self._unconfirmed:
+            self.spawn(self._confirm())
+        self._unconfirmed += entries
+
+    async def _confirm(self) -> None:
+        """Storage confirms the lease; then all that could not be said is said."""
+        while self._unconfirmed:
+            began = self.clock.monotonic()
+            try:
+                await self.store.confirm()
+            except Fenced as fenced:
+                self.fenced(fenced)
+                return
+            except StoreDown:
+                await asyncio.sleep(0.2)
+                continue
+            self.confirmed_at = began
+            entries, self._unconfirmed = self._unconfirmed, []
+            for entry in entries:
+                self.release(entry)
+
+    def release(self, entry: Entry) -> None:
+        """What an entry has to say: the answer, numbered pushes, unnumbered ones, who follows from now and who no more."""
+        cell, work = entry.cell, entry.work
+        if isinstance(work.what, (Page, History, tuple)):
+            self.followers.answer(entry)
+            return
+        self._reply(entry)
+        for offset, frame in entry.frames:
+            cell.released(offset, frame)
+            for link in cell.links:
+                link.send(Pushed(cell.id, offset, frame))
+        if entry.refusal is not None:
+            return
+        decision = entry.decision or NOTHING_DECIDED
+        for push in decision.pushes:
+            self.push(cell, push)
+        if entry.subscribes:
+            self.followers.join(entry)
+        if isinstance(work.what, Attached):
+            self.followers.greet(entry)
+        if decision.unsubscribe:
+            self._drop(cell, decision.unsubscribe)
+        if entry.agenda.effects:
+            self.issue(cell, entry.agenda.effects.values())
+
+    def _reply(self, entry: Entry) -> None:
+        work = entry.work
+        if work.peer is None:
+            return
+        self.waiting -= 1
+        if entry.refusal is not None:
+            work.peer.send(refused(work.cid, entry.refusal))
+        else:
+            work.peer.send(Answer(work.cid, entry.reply or b"{}"))
+
+    def push(self, cell: Cell, push: Push, only: Outlet | None = None) -> None:
+        """An unnumbered push to every follower, to one session, or to those of one link."""
+        frame = encode_json({"type": "event", "stream": cell.stream, "event": push.event, **push.fields})
+        message = Pushed(cell.id, 0, frame, push.lane, push.key, push.to)
+        for link in (only,) if only is not None else tuple(cell.links):
+            if push.to is None or push.to in cell.links.get(link, ()):
+                link.send(message)
+
+    def _drop(self, cell: Cell, practitioners: Iterable[str]) -> None:
+        everyone = practitioners == "all"
+        chosen = None if everyone else set(practitioners)
+        gone: list[Subscriber] = []
+        for link, sessions in list(cell.links.items()):
+            leaving = [s for s in sessions.values() if chosen is None or s.practitioner in chosen]
+            for practitioner in [None] if everyone else {s.practitioner for s in leaving}:
+                link.send(Dropped(cell.id, practitioner))
+            for subscriber in leaving:
+                cell.remove_follower(link, subscriber.session)
+            gone += leaving
+        if gone:
+            self.submit(Work(cell.id, Detached(sessions=tuple(gone))))
+
+    def refuse(self, work: Work, refusal: SanghaError) -> None:
+        """Answer a work that is not decided."""
+        if work.peer is not None:
+            self.waiting -= 1
+            work.peer.send(refused(work.cid, refusal))
+
+    # -- effects, timers ------------------------------------------------------------------------------------------
+
+    def issue(self, cell: Cell, effects: Iterable[Effect]) -> None:
+        """Send the effects that are not on their way yet."""
+        for effect in effects:
+            if effect.id not in cell.issued:
+                cell.issued.add(effect.id)
+                self._send_effect(cell, effect)
+
+    def _send_effect(self, cell: Cell, effect: Effect) -> None:
+        def answered(answer: Any) -> None:
+            if isinstance(answer, Refused):
+                if CODES[answer.code].retryable:
+                    self._loop.call_later(EFFECT_RETRY_S, self._send_effect, cell, effect)
+                    return
+                done = EffectDone(id=effect.id, error=answer.code)
+            else:
+                done = EffectDone(id=effect.id, reply=answer.body)
+            cell.issued.discard(effect.id)
+            self.submit(Work(cell.id, done))
+
+        operation = f"effect:{self.kind.kind}:{cell.id}:{effect.id}"
+        self._post.post(effect.target, effect.command, operation, answered)
+
+    def _arm(self, cell: Cell, after_s: float) -> None:
+        """The earliest wish for a tick stands."""
+        at = self._loop.time() + after_s
+        if cell.tick is not None:
+            if cell.tick_at <= at:
+                return
+            cell.tick.cancel()
+        cell.tick_at = at
+        cell.tick = self._loop.call_at(at, self._ticked, cell)
+
+    def _ticked(self, cell: Cell) -> None:
+        cell.tick = None
+        if self.cells.get(cell.id) is cell:
+            self.submit(Work(cell.id, Tick()))
+
+    # -- rest -----------------------------------------------------------------------------------------------------
+
+    def checkpoint(self, cell: Cell) -> Checkpoint:
+        """The cell's whole state now, for the batch that holds its last change."""
+        now = self.clock.now()
+        data = self.kind.encode_state(cell.state)
+        cell.checkpoint_seq, cell.checkpoint_bytes = cell.seq, len(data)
+        return Checkpoint(
+            entity_id=cell.id,
+            seq=cell.seq,
+            stream_offset=cell.offset,
+            at=now,
+            format=self.kind.format,
+            data=data,
+            sessions=cell.operations.current_sessions(int(now.timestamp())),
+        )
+
+    def due_for_checkpoint(self, cell: Cell) -> bool:
+        """Every so many events, more for a large state, so that checkpoints stay a small part of what is written."""
+        every = max(self.limits.checkpoint_every, cell.checkpoint_bytes // 64)
+        return cell.seq - cell.checkpoint_seq >= every
+
+    def passivate(self, at_least: int = 0) -> int:
+        """Put idle entities to rest: those idle long enough, and the longest idle where room is needed."""
+        now = self.clock.monotonic()
+        idle = [cell for cell in self.cells.values() if self._may_rest(cell)]
+        idle.sort(key=lambda cell: cell.used_at)
+        resting = 0
+        for cell in idle:
+            if resting >= at_least and now - cell.used_at < self.limits.passivate_after_s:
+                break
+            del self.cells[cell.id]
+            resting += 1
+        return resting
+
+    def _may_rest(self, cell: Cell) -> bool:
+        return (
+            cell.ready
+            and not cell.mailbox
+            and not cell.links
+            and not cell.issued
+            and not cell.agenda.effects
+            and cell.tick is None
+            and not self.gate.is_dirty(cell.id)
+        )
+
+    def fenced(self, reason: Exception) -> None:
+        """Another owns what is ours: say and write nothing more."""
+        self.confirmed_at = float("-inf")
+        self._halt(str(reason))
+
+    def spawn(self, coroutine: Any) -> asyncio.Task[None]:
+        """A task that is kept until it ends and whose failure is not lost."""
+        task: asyncio.Task[None] = self._loop.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (failure := task.exception()) is not None:
+            log.critical("a shard's task failed; the process ends", exc_info=failure)
+            self._halt(f"{type(failure).__name__}: {failure}")
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is uncommitted and nobody waits."""
+        return self.commits.idle and not self.waiting and not self._unconfirmed
+
+    async def keep_lease(self) -> None:
+        """Confirm once a second what no commit has confirmed; put idle entities to rest. Runs for ever."""
+        while True:
+            await asyncio.sleep(1.0)
+            self.passivate()
+            began = self.clock.monotonic()
+            if began - self.confirmed_at < 1.0 or self.commits.recovering:
+                continue
+            try:
+                await self.store.confirm()
+                self.confirmed_at = max(self.confirmed_at, began)
+            except Fenced as fenced:
+                self.fenced(fenced)
+            except StoreDown as down:
+                log.warning("storage does not answer: %s", down)
+
+    async def stop(self) -> None:
+        """Finish what is in flight; then nothing of this shard runs any more."""
+        await self.commits.drained()
+        for task in list(self._tasks):
+            task.cancel()
+
+
+def refused(cid: int, refusal: SanghaError) -> Refused:
+    """An error as it crosses a link."""
+    return Refused(cid, refusal.code, refusal.message, [(e.path, e.message) for e in refusal.errors])
