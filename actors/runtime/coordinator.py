@@ -1,0 +1,175 @@
+"""Watches the cluster: beats for it, probes every shard and gateway, replaces the silent, wakes sleeping entities.
+
+Ray restarts what dies but does not notice what is stopped, and does not fence. So: a target that has not answered for
+``SILENCE_S`` is killed (by its pid where it is on this node, which works on a stopped process at once; through Ray
+elsewhere) and Ray starts it anew; the new one's epoch fences the old one, and the old one's lease has run out meanwhile.
+A target that Ray is restarting, or whose process is gone, gets ``START_S`` instead.
+
+``Watch`` is the pure half: what is known of one target and what follows from it. ``serve`` watches the coordinator itself
+with the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import Awaitable, Callable, Iterable
+from enum import Enum
+from typing import Any, Final, Protocol
+
+from actors.runtime.placement import Gone, NoAnswer, Restarting
+
+log = logging.getLogger(__name__)
+
+PROBE_S: Final = 1.0
+SILENCE_S: Final = 3.0
+START_S: Final = 20.0
+"""A restart takes about a second on a quiet machine; on a drowning one, killing a starting actor would be for ever."""
+
+
+class Do(Enum):
+    """What follows from a probe."""
+
+    NOTHING = "nothing"
+    KILL = "kill"
+
+
+class Watch:
+    """What is known of one target. Times are monotonic seconds."""
+
+    __slots__ = ("answered_at", "patience_s", "pid")
+
+    def __init__(self, now: float) -> None:
+        self.answered_at = now
+        self.patience_s = START_S
+        self.pid: int | None = None
+
+    def answered(self, now: float, pid: int) -> None:
+        """It answered."""
+        self.answered_at, self.pid, self.patience_s = now, pid, SILENCE_S
+
+    def away(self, now: float) -> None:
+        """Ray says it is restarting (or its process is gone): patience, once for each restart."""
+        if self.patience_s != START_S:
+            self.answered_at, self.patience_s = now, START_S
+
+    def silent(self, now: float) -> Do:
+        """It did not answer."""
+        return Do.KILL if now - self.answered_at >= self.patience_s else Do.NOTHING
+
+    def killed(self, now: float) -> None:
+        """It was killed and comes anew."""
+        self.answered_at, self.patience_s = now, START_S
+
+
+class Actors(Protocol):
+    """The part of placement that a watcher needs."""
+
+    async def call(self, name: str, method: str, *args: Any, timeout_s: float = ...) -> Any:
+        """Call an actor."""
+
+    async def kill(self, name: str, *, restart: bool) -> None:
+        """Kill an actor."""
+
+
+class Watcher:
+    """Probes named actors and kills the silent ones."""
+
+    def __init__(self, actors: Actors, node: str, clock: Callable[[], float]) -> None:
+        self._actors, self._node, self._clock = actors, node, clock
+        self._watches: dict[str, Watch] = {}
+        self.status: dict[str, dict[str, Any]] = {}
+        self.takeovers = 0
+
+    async def probe_all(self, names: Iterable[str]) -> None:
+        """One round: every target at once, each for at most a second."""
+        wanted = set(names)
+        for name in self._watches.keys() - wanted:
+            del self._watches[name]
+            self.status.pop(name, None)
+        await asyncio.gather(*(self.probe(name) for name in wanted))
+
+    async def probe(self, name: str) -> None:
+        """One target."""
+        watch = self._watches.setdefault(name, Watch(self._clock()))
+        try:
+            status = await self._actors.call(name, "ping", timeout_s=PROBE_S)
+        except Restarting:
+            watch.away(self._clock())
+            return
+        except Gone:
+            self.status.pop(name, None)
+            return
+        except NoAnswer:
+            known = self.status.get(name)
+            if known is not None and known["node"] == self._node and not _runs(known["pid"]):
+                watch.away(self._clock())
+            if watch.silent(self._clock()) is Do.KILL:
+                await self._replace(name, known)
+                watch.killed(self._clock())
+            return
+        watch.answered(self._clock(), status["pid"])
+        self.status[name] = status
+
+    async def _replace(self, name: str, known: dict[str, Any] | None) -> None:
+        log.warning("%s is silent: it is killed and started anew", name)
+        self.takeovers += 1
+        if known is not None and known["node"] == self._node and _runs(known["pid"]):
+            os.kill(known["pid"], signal.SIGKILL)
+        else:
+            await self._actors.kill(name, restart=True)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+class Coordinator:
+    """The loop of the coordinator's actor. ``beat`` returns False where another incarnation owns the cluster."""
+
+    def __init__(
+        self,
+        watcher: Watcher,
+        *,
+        beat: Callable[[], Awaitable[bool]],
+        targets: Callable[[], Awaitable[Iterable[str]]],
+        wake: Callable[[], Awaitable[None]],
+        halt: Callable[[], Awaitable[None]],
+    ) -> None:
+        self.watcher = watcher
+        self._beat, self._targets, self._wake, self._halt = beat, targets, wake, halt
+
+    async def run(self) -> None:
+        """Until another incarnation owns the cluster."""
+        beating = asyncio.create_task(self._every(self._beat_once))
+        probing = asyncio.create_task(self._every(self._probe_once))
+        waking = asyncio.create_task(self._every(self._wake))
+        try:
+            await beating
+        finally:
+            probing.cancel()
+            waking.cancel()
+
+    async def _every(self, do: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await do()
+            except (OSError, LookupError) as failure:
+                log.warning("coordinator: %s", failure)
+            await asyncio.sleep(PROBE_S)
+
+    async def _beat_once(self) -> None:
+        if not await self._beat():
+            log.critical("another server owns this database now; this cluster ends")
+            await self._halt()
+
+    async def _probe_once(self) -> None:
+        await self.watcher.probe_all(await self._targets())
