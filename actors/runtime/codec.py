@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Generic, TypeVar, cast
+from typing import Annotated, Any, Final, Generic, TypeVar, cast
 
 import msgspec
 
@@ -19,6 +19,9 @@ from actors.runtime.errors import BadRequest, FieldError, Invalid
 T = TypeVar("T")
 Upcaster = Callable[[Any], Any]
 """From a format to the next, over the decoded JSON."""
+
+# (?!\n): Python's $ also matches before a final newline.
+Uuid = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$(?!\n)")]
 
 _AT: Final = re.compile(r"^(?P<what>.*?)(?: - at `\$\.?(?P<path>[^`]*)`)?$", re.DOTALL)
 _FIELD: Final = re.compile(r"^Object (?:contains unknown|missing required) field `(?P<field>[^`]*)`")

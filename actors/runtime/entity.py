@@ -214,12 +214,14 @@ class EntityKind(Protocol):
     kind: ClassVar[str]
     format: ClassVar[int]
     """Of events and checkpoints as written now; older ones pass through ``upcast``."""
+    sealed: ClassVar[bool]
+    """Whether journal, replies and checkpoints are sealed when there is a key."""
 
     def initial(self, entity_id: str) -> Any:
         """The state before any event."""
 
     def decode_command(self, data: bytes) -> Any:
-        """The command from its link encoding. Raises BadRequest."""
+        """The command from its link encoding. Raises BadRequest, Invalid."""
 
     def subscribes(self, command: Any) -> bool:
         """Whether a successful command makes the caller's session follow the stream (also when it is a retry)."""
@@ -244,6 +246,9 @@ class EntityKind(Protocol):
 
     def snapshot(self, state: Any, context: Context) -> Any:
         """What a follower sees of the whole, JSON-able."""
+
+    def greeting(self, state: Any, context: Context) -> Sequence[Push]:
+        """Unnumbered pushes for sessions that just began to follow: the full presence."""
 
     def may_read(self, state: Any, context: Context) -> None:
         """Raises where the caller may not read the stream's history."""

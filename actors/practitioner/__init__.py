@@ -1,0 +1,1 @@
+"""The practitioner: account, archetypal state, privacy, sign-in sessions. Pure."""

@@ -1,0 +1,142 @@
+"""What a practitioner can be asked. The types carry every bound.
+
+``archetypal_preferences`` and ``energy_alignments`` are JSON objects, as texts in bytes (``codec.from_wire`` makes them).
+Passwords never come here: the gateway hashes them.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from datetime import datetime
+from typing import Annotated, ClassVar, Final, Literal
+
+from msgspec import UNSET, Meta, UnsetType
+
+from actors.practitioner.archetypal_state import ArchetypalState
+from actors.runtime.codec import CommandCodec, Uuid, has_nul, invalid
+from actors.runtime.entity import Struct
+from actors.runtime.errors import FieldError, TooLarge
+
+EMAIL_MAX: Final = 255
+"""The seed's VARCHAR(255)."""
+PREFERENCES_BYTES: Final = 16 * 1024
+"""Of the JSON of each of preferences and alignments: as much as a message."""
+
+Email = Annotated[str, Meta(min_length=3, max_length=EMAIL_MAX)]
+ShortText = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"^(?!\s*$)[^\x00]*$")]
+PasswordHash = Annotated[str, Meta(min_length=1, max_length=255, description="Argon2id, in its own text form")]
+PrivacyLevel = Literal["private", "community", "public"]
+Instant = Annotated[datetime, Meta(tz=True)]
+TokenHash = Annotated[bytes, Meta(min_length=16, max_length=64)]
+
+_EMAIL: Final = re.compile(r"[^\s@\x00-\x1f\x7f]+@[^\s@\x00-\x1f\x7f]+")
+
+
+class Command(Struct, frozen=True):
+    """One of the below."""
+
+    json_fields: ClassVar[frozenset[str]] = frozenset()
+
+
+class Register(Command, frozen=True, kw_only=True, tag="register", forbid_unknown_fields=True):
+    """The first command of a practitioner."""
+
+    json_fields: ClassVar[frozenset[str]] = frozenset({"archetypal_preferences", "energy_alignments"})
+
+    email: Email
+    password_hash: PasswordHash
+    spiritual_name: ShortText | None = None
+    sacred_path: ShortText | None = None
+    privacy_level: PrivacyLevel = "private"
+    archetypal_preferences: bytes = b"{}"
+    energy_alignments: bytes = b"{}"
+
+
+class OpenSession(Command, frozen=True, kw_only=True, tag="open_session", forbid_unknown_fields=True):
+    """A login. The token itself is known to the client alone."""
+
+    id: Uuid
+    token_hash: TokenHash
+    expires_at: Instant
+
+
+class CloseSession(Command, frozen=True, kw_only=True, tag="close_session", forbid_unknown_fields=True):
+    """A logout: of one session, or (None) of all."""
+
+    id: Uuid | None = None
+
+
+class GetAccount(Command, frozen=True, kw_only=True, tag="get_account", forbid_unknown_fields=True):
+    """What a login needs to compare with. For the gateway alone."""
+
+
+class GetProfile(Command, frozen=True, kw_only=True, tag="get_profile", forbid_unknown_fields=True):
+    """The whole profile for its owner, the public part of a public one for others."""
+
+
+class UpdateProfile(Command, frozen=True, kw_only=True, tag="update_profile", forbid_unknown_fields=True):
+    """Changes what is given."""
+
+    json_fields: ClassVar[frozenset[str]] = frozenset({"archetypal_preferences", "energy_alignments"})
+
+    spiritual_name: ShortText | UnsetType | None = UNSET
+    sacred_path: ShortText | UnsetType | None = UNSET
+    privacy_level: PrivacyLevel | UnsetType = UNSET
+    archetypal_preferences: bytes | UnsetType = UNSET
+    energy_alignments: bytes | UnsetType = UNSET
+
+
+class PutArchetypalState(Command, frozen=True, kw_only=True, tag="put_archetypal_state", forbid_unknown_fields=True):
+    """Replaces the archetypal state."""
+
+    state: ArchetypalState
+
+
+class Enter(Command, frozen=True, kw_only=True, tag="enter", forbid_unknown_fields=True):
+    """A session of the account begins to follow the practitioner's own stream."""
+
+
+class NotifyInvitation(Command, frozen=True, kw_only=True, tag="notify_invitation", forbid_unknown_fields=True):
+    """A space's facilitator invited this practitioner. From the space, as its effect."""
+
+    space: str
+    name: str
+    by: str
+    by_name: str | None = None
+
+
+PractitionerCommand = (
+    Register
+    | OpenSession
+    | CloseSession
+    | GetAccount
+    | GetProfile
+    | UpdateProfile
+    | PutArchetypalState
+    | Enter
+    | NotifyInvitation
+)
+
+codec: Final[CommandCodec[PractitionerCommand]] = CommandCodec(PractitionerCommand)
+encode = codec.encode
+
+
+def normal_email(email: str) -> str:
+    """The form in which emails are compared and kept: NFC, lower case, no space around. Raises Invalid."""
+    normal = unicodedata.normalize("NFC", unicodedata.normalize("NFC", email.strip()).lower())
+    if len(normal) > EMAIL_MAX or not _EMAIL.fullmatch(normal):
+        raise invalid("email", f"must be an email address of at most {EMAIL_MAX} characters")
+    return normal
+
+
+def check_preferences(where: str, text: bytes) -> bytes:
+    """The same JSON text. Raises Invalid, TooLarge where it is no object that may be kept."""
+    if not text.lstrip().startswith(b"{"):
+        raise invalid(where, "must be an object")
+    if has_nul(text):
+        raise invalid(where, "may not have the character U+0000")
+    if len(text) > PREFERENCES_BYTES:
+        message = f"{len(text)} bytes of JSON, {PREFERENCES_BYTES} are allowed"
+        raise TooLarge(f"{where}: {message}", (FieldError(path=where, message=message),))
+    return text

@@ -1,0 +1,1 @@
+"""The collective space: membership, messages, presence, coherence. Pure."""

@@ -1,0 +1,103 @@
+"""What a collective space can be asked. The types carry every bound that is not a setting.
+
+JSON values (``body``, ``shared_state``, ``ritual_schedule``) are JSON texts in bytes; ``codec.from_wire`` makes them of a
+request's parsed values. Bounds that are settings are held by ``decide``.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Final, Literal
+
+from msgspec import UNSET, Meta, UnsetType
+
+from actors.runtime.codec import CommandCodec, Uuid
+from actors.runtime.entity import Struct
+
+NO_NUL: Final = r"^[^\x00]*$"
+"""Postgres keeps no U+0000 in text."""
+
+# (?!\n): Python's $ also matches before a final newline.
+Slug = Annotated[
+    str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$(?!\n)", description="a unique name, never of the form of a UUID")
+]
+Name = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"^(?!\s*$)[^\x00]*$")]
+Purpose = Annotated[str, Meta(max_length=2_000, pattern=NO_NUL)]
+Tradition = Annotated[str, Meta(max_length=100, pattern=NO_NUL)]
+ParticipantLimit = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+AccessLevel = Literal["open", "invite", "private"]
+
+
+class Command(Struct, frozen=True):
+    """One of the below."""
+
+    json_fields: ClassVar[frozenset[str]] = frozenset()
+
+
+class CreateSpace(Command, frozen=True, kw_only=True, tag="create", forbid_unknown_fields=True):
+    """The first command of a space. The caller becomes its facilitator, and participates by joining like everyone."""
+
+    json_fields: ClassVar[frozenset[str]] = frozenset({"ritual_schedule"})
+
+    name: Name
+    purpose: Purpose
+    slug: Slug | None = None
+    tradition: Tradition | None = None
+    participant_limit: ParticipantLimit = 12
+    access_level: AccessLevel = "invite"
+    ritual_schedule: bytes = b"null"
+
+
+class UpdateSpace(Command, frozen=True, kw_only=True, tag="update", forbid_unknown_fields=True):
+    """Changes what is given. The facilitator's."""
+
+    json_fields: ClassVar[frozenset[str]] = frozenset({"ritual_schedule", "shared_state"})
+
+    name: Name | UnsetType = UNSET
+    purpose: Purpose | UnsetType = UNSET
+    tradition: Tradition | UnsetType | None = UNSET
+    participant_limit: ParticipantLimit | UnsetType = UNSET
+    access_level: AccessLevel | UnsetType = UNSET
+    ritual_schedule: bytes | UnsetType = UNSET
+    shared_state: bytes | UnsetType = UNSET
+
+
+class Invite(Command, frozen=True, kw_only=True, tag="invite", forbid_unknown_fields=True):
+    """Lets an account in. The facilitator's."""
+
+    practitioner: Uuid
+
+
+class Join(Command, frozen=True, kw_only=True, tag="join", forbid_unknown_fields=True):
+    """Become a participant and follow the stream."""
+
+
+class Leave(Command, frozen=True, kw_only=True, tag="leave", forbid_unknown_fields=True):
+    """Be a participant no longer."""
+
+
+class Close(Command, frozen=True, kw_only=True, tag="close", forbid_unknown_fields=True):
+    """End the space for everyone. The facilitator's."""
+
+
+class SendMessage(Command, frozen=True, kw_only=True, tag="send", forbid_unknown_fields=True):
+    """Say something to every participant."""
+
+    json_fields: ClassVar[frozenset[str]] = frozenset({"body"})
+
+    body: bytes
+
+
+class Pulse(Command, frozen=True, kw_only=True, tag="pulse", forbid_unknown_fields=True):
+    """The phase of one's breath or pulse, in radians."""
+
+    phase_rad: float
+
+
+class GetSpace(Command, frozen=True, kw_only=True, tag="get", forbid_unknown_fields=True):
+    """The space as it is now."""
+
+
+SpaceCommand = CreateSpace | UpdateSpace | Invite | Join | Leave | Close | SendMessage | Pulse | GetSpace
+
+codec: Final[CommandCodec[SpaceCommand]] = CommandCodec(SpaceCommand)
+encode = codec.encode

@@ -1,0 +1,214 @@
+"""The state of a collective space: the fold of its events.
+
+What always holds, whatever the events: at most ``participant_limit`` participants (``decide`` sees to it); a sweep is due
+exactly while there are participants; a closed space has no participants, owes nothing and changes no more. The fold knows
+no settings and no clock. A message leaves the very same object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, Final, Literal, TypeVar
+
+import msgspec
+from msgspec import UNSET, structs
+
+from actors.runtime.codec import NULL, Codec
+from actors.runtime.entity import Struct
+from actors.space import events as e
+from actors.space.commands import AccessLevel
+
+V = TypeVar("V")
+
+EMPTY: Final = msgspec.Raw(b"{}")
+
+
+class Participant(Struct, frozen=True, kw_only=True):
+    """Who joined and has not left. ``name`` is None where the practitioner shows nothing."""
+
+    name: str | None = None
+    joined_at: datetime
+
+
+class Notice(Struct, frozen=True, kw_only=True):
+    """A notification that is owed to an invited practitioner, as it was when it was made."""
+
+    practitioner: str
+    by: str
+    by_name: str | None = None
+    space_name: str
+
+
+class SpaceState(Struct, frozen=True, kw_only=True):
+    """A space; before ``created_at`` is set there is none."""
+
+    id: str
+    name: str = ""
+    purpose: str = ""
+    slug: str | None = None
+    tradition: str | None = None
+    participant_limit: int = 12
+    access_level: AccessLevel = "invite"
+    facilitator: str = ""
+    ritual_schedule: msgspec.Raw = NULL
+    shared_state: msgspec.Raw = EMPTY
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    closed_at: datetime | None = None
+    participants: Mapping[str, Participant] = {}
+    """By practitioner, in the order of joining."""
+    invited: Mapping[str, Literal[True]] = {}
+    outbox: Mapping[str, Notice] = {}
+    """Notifications by effect."""
+    away: Mapping[str, datetime] = {}
+    """Participants who were absent at the last sweep and have not been seen since."""
+    sweep_at: datetime | None = None
+    ends_at: datetime | None = None
+    """A guest's space ends then."""
+
+    @property
+    def is_open(self) -> bool:
+        """Created and not closed."""
+        return self.created_at is not None and self.closed_at is None
+
+
+codec: Final[Codec[SpaceState]] = Codec(SpaceState, e.FORMAT)
+
+
+def evolve(state: SpaceState, event: e.SpaceEvent, at: datetime) -> SpaceState:
+    """The state after the event."""
+    if type(event) is e.Message:
+        return state
+    return _FOLD[type(event)](state, event, at)
+
+
+def _created(state: SpaceState, event: e.Created, at: datetime) -> SpaceState:
+    return SpaceState(
+        id=state.id,
+        name=event.name,
+        purpose=event.purpose,
+        slug=event.slug,
+        tradition=event.tradition,
+        participant_limit=event.participant_limit,
+        access_level=event.access_level,
+        facilitator=event.by,
+        ritual_schedule=event.ritual_schedule,
+        ends_at=event.ends_at,
+        created_at=at,
+        updated_at=at,
+    )
+
+
+UPDATABLE: Final = (
+    "name",
+    "purpose",
+    "tradition",
+    "participant_limit",
+    "access_level",
+    "ritual_schedule",
+    "shared_state",
+)
+
+
+def changes(event: e.Updated) -> dict[str, Any]:
+    """The fields that an update sets."""
+    return {name: value for name in UPDATABLE if (value := getattr(event, name)) is not UNSET}
+
+
+def _updated(state: SpaceState, event: e.Updated, at: datetime) -> SpaceState:
+    return structs.replace(state, updated_at=at, **changes(event))
+
+
+def _invited(state: SpaceState, event: e.Invited, at: datetime) -> SpaceState:
+    notice = Notice(practitioner=event.practitioner, by=event.by, by_name=event.by_name, space_name=event.space_name)
+    return structs.replace(
+        state,
+        invited={**state.invited, event.practitioner: True},
+        outbox={**state.outbox, event.effect: notice},
+    )
+
+
+def _invite_delivered(state: SpaceState, event: e.InviteDelivered, at: datetime) -> SpaceState:
+    return structs.replace(state, outbox=_without(state.outbox, event.effect))
+
+
+def _invite_failed(state: SpaceState, event: e.InviteFailed, at: datetime) -> SpaceState:
+    notice = state.outbox.get(event.effect)
+    return structs.replace(
+        state,
+        outbox=_without(state.outbox, event.effect),
+        invited=state.invited if notice is None else _without(state.invited, notice.practitioner),
+    )
+
+
+def _joined(state: SpaceState, event: e.Joined, at: datetime) -> SpaceState:
+    newcomer = Participant(name=event.by_name, joined_at=at)
+    return structs.replace(
+        state,
+        participants={**state.participants, event.by: newcomer},
+        sweep_at=event.sweep_at or state.sweep_at,
+        updated_at=at,
+    )
+
+
+def _renamed(state: SpaceState, event: e.Renamed, at: datetime) -> SpaceState:
+    renamed = structs.replace(state.participants[event.by], name=event.by_name)
+    return structs.replace(state, participants={**state.participants, event.by: renamed})
+
+
+def _left(state: SpaceState, event: e.Left, at: datetime) -> SpaceState:
+    remaining = _without(state.participants, event.by)
+    return structs.replace(
+        state,
+        participants=remaining,
+        away=_without(state.away, event.by),
+        sweep_at=state.sweep_at if remaining else None,
+        updated_at=at,
+    )
+
+
+def _swept(state: SpaceState, event: e.Swept, at: datetime) -> SpaceState:
+    return structs.replace(state, sweep_at=event.next_at, away=event.away)
+
+
+def _returned(state: SpaceState, event: e.Returned, at: datetime) -> SpaceState:
+    back = frozenset(event.practitioners)
+    return structs.replace(state, away={who: since for who, since in state.away.items() if who not in back})
+
+
+def _closed(state: SpaceState, event: e.Closed, at: datetime) -> SpaceState:
+    return structs.replace(
+        state,
+        closed_at=at,
+        updated_at=at,
+        participants={},
+        invited={},
+        outbox={},
+        away={},
+        sweep_at=None,
+        ends_at=None,
+    )
+
+
+def _without(mapping: Mapping[str, V], key: str) -> Mapping[str, V]:
+    if key not in mapping:
+        return mapping
+    rest = dict(mapping)
+    del rest[key]
+    return rest
+
+
+_FOLD: Final[Mapping[type, Callable[[SpaceState, Any, datetime], SpaceState]]] = {
+    e.Created: _created,
+    e.Updated: _updated,
+    e.Invited: _invited,
+    e.InviteDelivered: _invite_delivered,
+    e.InviteFailed: _invite_failed,
+    e.Joined: _joined,
+    e.Renamed: _renamed,
+    e.Left: _left,
+    e.Swept: _swept,
+    e.Returned: _returned,
+    e.Closed: _closed,
+}
