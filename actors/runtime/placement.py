@@ -56,7 +56,7 @@ class Placement:
     def __init__(
         self, cluster_id: str, layouts: dict[str, Layout], settings_path: str, classes: dict[str, type]
     ) -> None:
-        """``classes``: the undecorated classes of ``shard``, ``gateway`` and ``coordinator``; each takes (settings_path, *args)."""
+        """``classes``: undecorated ones for ``shard``, ``gateway``, ``coordinator``; each takes (settings_path, *args)."""
         self.namespace = f"sangha-{cluster_id}"
         self.layouts = layouts
         self._settings_path = settings_path

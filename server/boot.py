@@ -1,0 +1,432 @@
+"""Boots the server, watches it, drains it: settings → data directory → database → Ray → actors → ready.
+
+``serve`` is the one process that a person starts and stops. It owns the data directory, the embedded Postgres and, without
+``--ray-address``, Ray. While it runs it restarts Postgres when that dies, replaces a coordinator that is silent, and ends
+with an error when Ray's own processes are gone (a restart recovers; actors cannot outlive them).
+
+Whatever a person can put right (a port in use, a bad setting, an unreachable or too new database, a data directory in use,
+another server on the database) is a ``CannotServe``: one line, exit code 2.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import psutil
+
+from actors.runtime import placement as ray_actors
+from actors.runtime.coordinator import Watcher
+from actors.runtime.placement import Gone, NoAnswer, Placement, Restarting
+from actors.runtime.ports import Fenced, StoreDown
+from server import link_tls, logs
+from server.deployment import KINDS, Deployment, kept_secret, run_directory, write_private
+from server.settings import Settings
+from storage import cluster
+from storage.datadir import DataDirectory, DataDirectoryInUse
+from storage.embedded import EmbeddedPostgres, EmbeddedPostgresFailed
+from storage.migrate import SchemaTooNew, migrate
+from storage.pool import UnusableDatabase, connect
+
+log = logging.getLogger(__name__)
+
+PREDECESSOR_WAIT_S: Final = 10.0
+"""A predecessor that was killed takes Ray and its port with it within seconds; a live one keeps them."""
+START_TIMEOUT_S: Final = 60.0
+WATCH_S: Final = 0.5
+RAY_ENVIRONMENT: Final = {
+    # A dead node is noticed in about four seconds instead of half a minute.
+    "RAY_health_check_initial_delay_ms": "1000",
+    "RAY_health_check_period_ms": "1000",
+    "RAY_health_check_timeout_ms": "1000",
+    "RAY_health_check_failure_threshold": "3",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+CONNECTIONS_SPARE: Final = 10
+"""For operators' psql, migrations, superuser_reserved_connections."""
+
+
+class CannotServe(Exception):
+    """One clear line for the person who started it; exit code 2."""
+
+
+class RayLost(Exception):
+    """Ray's control store or this node's raylet is gone; exit code 3."""
+
+
+class Server:
+    """One run of ``sangha serve``."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.data_dir = settings.data_dir.resolve()
+        self.deployment: Deployment | None = None
+        self.placement: Placement | None = None
+        self.postgres: EmbeddedPostgres | None = None
+        self._directory: DataDirectory | None = None
+        self._collector: logs.LogCollector | None = None
+        self._ray_pids: dict[str, int] = {}
+        self._adopted = False
+        self._began = time.monotonic()
+
+    # -- boot -----------------------------------------------------------------------------------------------------
+
+    async def boot(self) -> None:
+        """Everything up to ``ready``. Raises CannotServe."""
+        settings = self.settings
+        self._open_data_dir()
+        run_dir = run_directory(self.data_dir)
+        self._collector = logs.LogCollector(run_dir)
+        port = await self._free_port()
+        ray_started = asyncio.create_task(asyncio.to_thread(self._start_ray))
+        try:
+            dsn = await self._database()
+            self._mark("database ready")
+        finally:
+            await asyncio.wait([ray_started])
+        await ray_started
+        self._mark("ray ready")
+        ownership = await self._own_cluster(dsn)
+        if settings.link_tls:
+            link_tls.ensure(self.data_dir)
+        self.deployment = Deployment(
+            settings=settings.model_copy(update={"data_dir": self.data_dir}),
+            dsn=dsn,
+            cluster_id=ownership.cluster_id,
+            incarnation=ownership.incarnation,
+            secret=kept_secret(self.data_dir / "cluster.secret"),
+            admin_token=kept_secret(self.data_dir / "admin.token"),
+            port=port,
+            run_dir=run_dir,
+            link_host=self._link_host(),
+            embedded=self.postgres is not None,
+            serve_pid=os.getpid(),
+            gcs_pid=self._ray_pids.get("gcs_server"),
+            started_at=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        )
+        path = run_dir / "deployment.json"
+        self.deployment.write(path)
+        await self._start_actors(path)
+        write_private(
+            self.data_dir / "server.json", f'{{"host": "{settings.host}", "port": {port}, "pid": {os.getpid()}}}'
+        )
+        self._mark("ready")
+
+    def _mark(self, what: str) -> None:
+        log.info("%s after %.1f s", what, time.monotonic() - self._began)
+
+    def _open_data_dir(self) -> None:
+        try:
+            self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._directory = DataDirectory(self.data_dir).acquire(wait_s=0.5)
+        except DataDirectoryInUse as used:
+            raise CannotServe(str(used)) from used
+        except OSError as failure:
+            raise CannotServe(f"the data directory {self.data_dir} cannot be used: {failure.strerror}") from failure
+
+    async def _free_port(self) -> int:
+        """The port to use; waited for while a killed predecessor's gateways go. Found by an exclusive bind: with the
+        gateways' SO_REUSEPORT a second server would not be noticed."""
+        settings, deadline = self.settings, time.monotonic() + PREDECESSOR_WAIT_S
+        predecessor = self._predecessor_port()
+        while True:
+            try:
+                return probe_port(settings.host, settings.port)
+            except OSError as failure:
+                if settings.port != predecessor or time.monotonic() > deadline:
+                    raise CannotServe(
+                        f"{settings.host}:{settings.port} cannot be used: {failure.strerror}"
+                    ) from failure
+            await asyncio.sleep(0.1)
+
+    def _predecessor_port(self) -> int | None:
+        """The port of the last server of this data directory, where it did not end by itself."""
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            import json
+
+            return int(json.loads((self.data_dir / "server.json").read_text())["port"])
+        return None
+
+    async def _database(self) -> str:
+        settings = self.settings
+        try:
+            if settings.database_url is not None:
+                dsn = settings.database_url.get_secret_value()
+            else:
+                self.postgres = EmbeddedPostgres(self.data_dir)
+                await asyncio.to_thread(self.postgres.start)
+                dsn = self.postgres.dsn
+            await migrate(dsn)
+            await self._enough_connections(dsn)
+        except (StoreDown, UnusableDatabase, SchemaTooNew, EmbeddedPostgresFailed, OSError) as failure:
+            raise CannotServe(f"the database cannot be used: {failure}") from failure
+        return dsn
+
+    async def _enough_connections(self, dsn: str) -> None:
+        """Each shard has a writer and a reader; refuse a layout that the server could not feed."""
+        layouts = (self.settings.placement_practitioner, self.settings.placement_space)
+        shards = sum(int(layout.removeprefix("shared:")) for layout in layouts if layout != "own")
+        needed = 2 * shards + self.settings.gateways + 2 + CONNECTIONS_SPARE
+        connection = await connect(dsn, application_name="sangha serve")
+        try:
+            limit = int(await connection.fetchval("SHOW max_connections"))
+        finally:
+            await connection.close()
+        if needed > limit:
+            raise CannotServe(f"this layout needs {needed} database connections, and the server allows {limit}")
+
+    def _start_ray(self) -> None:
+        import ray
+
+        os.environ.update(RAY_ENVIRONMENT)
+        options: dict[str, Any] = {"log_to_driver": False, "configure_logging": False}
+        if self.settings.ray_address is None:
+            options |= {
+                "address": "local",
+                "include_dashboard": False,
+                "num_cpus": max(2, os.cpu_count() or 2),
+                "object_store_memory": 80 * 2**20,  # nothing of ours goes through it; this is Ray's smallest
+                "_node_ip_address": "127.0.0.1",
+            }
+        else:
+            options["address"] = self.settings.ray_address
+        try:
+            ray.init(**options)
+        except (ConnectionError, RuntimeError, ValueError) as failure:
+            raise CannotServe(f"Ray cannot be used: {failure}") from failure
+        for child in psutil.Process().children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                if child.name() in ("gcs_server", "raylet"):
+                    self._ray_pids[child.name()] = child.pid
+
+    async def _own_cluster(self, dsn: str) -> cluster.Ownership:
+        """The cluster is ours: a new incarnation, or that of the actors which outlived the last ``serve``."""
+        connection = await connect(dsn, application_name="sangha serve")
+        wanted = {"practitioner": self.settings.placement_practitioner, "space": self.settings.placement_space}
+        try:
+            if self.settings.ray_address is not None:
+                known = await cluster.adopt_cluster(connection)
+                if await self._alive(known) and await cluster.layouts(connection) == wanted:
+                    self._adopted = True
+                    return known
+                await self._end_leftovers(known)
+            ownership = await cluster.claim_cluster(connection, PREDECESSOR_WAIT_S)
+            if await cluster.layouts(connection) != wanted:
+                log.info("the layout changed; every lease is raised")
+                await cluster.raise_all_leases(connection, ownership.incarnation, wanted)
+            return ownership
+        except cluster.ClusterOwned as owned:
+            raise CannotServe(str(owned)) from owned
+        except (StoreDown, Fenced) as failure:
+            raise CannotServe(f"the database cannot be used: {failure}") from failure
+        finally:
+            await connection.close()
+
+    def _old_placement(self, known: cluster.Ownership) -> Placement:
+        return Placement(known.cluster_id, {}, "", {})
+
+    async def _alive(self, known: cluster.Ownership) -> bool:
+        try:
+            await self._old_placement(known).call(ray_actors.COORDINATOR, "ping")
+        except (Gone, NoAnswer, Restarting):
+            return False
+        return True
+
+    async def _end_leftovers(self, known: cluster.Ownership) -> None:
+        """Actors of a layout, or a coordinator, that is no more."""
+        old = self._old_placement(known)
+        names = await asyncio.to_thread(old.names)
+        await asyncio.gather(*(old.kill(name, restart=False) for name in names))
+
+    def _link_host(self) -> str | None:
+        if self.settings.ray_address is None:
+            return None
+        import ray
+
+        return str(ray.util.get_node_ip_address())
+
+    async def _start_actors(self, path: Path) -> None:
+        from server.hosts import build_placement
+
+        assert self.deployment is not None
+        self.placement = placement = build_placement(self.deployment, str(path))
+        node = ray_actors.node_id()
+        await asyncio.to_thread(placement.start_coordinator)
+        for spec in placement.shards(KINDS):
+            await asyncio.to_thread(placement.start_shard, spec)
+        for index in range(self.settings.gateways):
+            await asyncio.to_thread(placement.start_gateway, index, node)
+        try:
+            async with asyncio.timeout(START_TIMEOUT_S):
+                await asyncio.gather(*(self._until_ready(f"gateway/{i}") for i in range(self.settings.gateways)))
+        except TimeoutError as late:
+            raise CannotServe(f"the actors did not start within {START_TIMEOUT_S:.0f} s; see the log") from late
+
+    async def _until_ready(self, name: str) -> None:
+        assert self.placement is not None
+        while True:
+            try:
+                await self.placement.call(name, "ready", timeout_s=START_TIMEOUT_S)
+            except (Restarting, NoAnswer):
+                await asyncio.sleep(0.1)
+            else:
+                return
+
+    # -- run ------------------------------------------------------------------------------------------------------
+
+    async def watch(self) -> None:
+        """For ever; raises RayLost."""
+        assert self.placement is not None
+        watcher = Watcher(self.placement, ray_actors.node_id(), time.monotonic)
+        await asyncio.gather(self._watch_processes(), self._watch_coordinator(watcher))
+
+    async def _watch_processes(self) -> None:
+        while True:
+            for name, pid in self._ray_pids.items():
+                if not _runs(pid):
+                    raise RayLost(f"Ray's {name} is gone")
+            if self.postgres is not None and not self.postgres.alive():
+                log.error("the embedded Postgres died; it is started again")
+                try:
+                    await asyncio.to_thread(self.postgres.start)
+                    log.info("the embedded Postgres is back")
+                except (EmbeddedPostgresFailed, OSError):
+                    log.exception("the embedded Postgres does not start")
+            await asyncio.sleep(WATCH_S)
+
+    async def _watch_coordinator(self, watcher: Watcher) -> None:
+        while True:
+            await watcher.probe(ray_actors.COORDINATOR)
+            await asyncio.sleep(1.0)
+
+    # -- end ------------------------------------------------------------------------------------------------------
+
+    async def drain(self) -> None:
+        """Stop accepting, tell the sockets to come back, finish and flush what is in flight, end everything."""
+        if self.placement is None:
+            return
+        log.info("draining")
+        names = await asyncio.to_thread(self.placement.names)
+        gateways = [name for name in names if name.startswith("gateway/")]
+        shards = [name for name in names if name not in gateways and name != ray_actors.COORDINATOR]
+        for group in (gateways, shards):
+            await asyncio.gather(*(self._drain_one(name) for name in group))
+        for name in (ray_actors.COORDINATOR, *gateways, *shards):
+            with contextlib.suppress(NoAnswer, Restarting):
+                await self.placement.kill(name, restart=False)
+        await self._release()
+        log.info("drained")
+
+    async def _drain_one(self, name: str) -> None:
+        assert self.placement is not None
+        try:
+            await self.placement.call(name, "drain", timeout_s=self.settings.drain_s + 5)
+        except (NoAnswer, Restarting, Gone) as failure:
+            log.warning("%s did not drain: %s", name, failure)
+
+    async def _release(self) -> None:
+        assert self.deployment is not None
+        try:
+            connection = await connect(self.deployment.dsn, application_name="sangha serve")
+            await cluster.release(connection, self.deployment.incarnation)
+            await connection.close()
+        except (StoreDown, UnusableDatabase) as failure:
+            log.warning("the cluster was not given back: %s", failure)
+
+    def close(self) -> None:
+        """End what this process started, in reverse order."""
+        import ray
+
+        if ray.is_initialized():
+            ray.shutdown()
+        if self.postgres is not None:
+            with contextlib.suppress(EmbeddedPostgresFailed, OSError):
+                self.postgres.stop()
+        with contextlib.suppress(OSError):
+            (self.data_dir / "server.json").unlink()
+        if self._collector is not None:
+            self._collector.close()
+        if self._directory is not None:
+            self._directory.release()
+
+
+def probe_port(host: str, port: int) -> int:
+    """A port that nobody listens on; 0 chooses one. Raises OSError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # past TIME_WAIT; a listener still refuses it
+        probe.bind((host, port))
+        probe.listen(1)
+        return int(probe.getsockname()[1])
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+async def serve(settings: Settings, announce: Callable[[str], None]) -> int:
+    """Boot, run until a signal, drain. Returns the exit code; raises CannotServe."""
+    server = Server(settings)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def signalled() -> None:
+        if stop.is_set():
+            _end_at_once(server)
+        stop.set()
+
+    booting = asyncio.create_task(server.boot())
+    stopping = asyncio.create_task(stop.wait())
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, signalled)
+    try:
+        await asyncio.wait([booting, stopping], return_when=asyncio.FIRST_COMPLETED)
+        if not booting.done():
+            await asyncio.wait([booting])
+        await booting
+        if not stop.is_set():
+            announce(
+                f"ready http://{_shown(settings.host)}:{server.deployment.port if server.deployment else settings.port}"
+            )
+            watching = asyncio.create_task(server.watch())
+            await asyncio.wait([watching, stopping], return_when=asyncio.FIRST_COMPLETED)
+            if watching.done():
+                await watching
+            watching.cancel()
+        await server.drain()
+    except RayLost as lost:
+        log.critical("%s; this server ends, start it again", lost)
+        _end_at_once(server, 3)
+    finally:
+        stopping.cancel()
+        await asyncio.to_thread(server.close)
+    return 0
+
+
+def _shown(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _end_at_once(server: Server, code: int = 1) -> None:
+    """Without ceremony: Ray's processes (ours only) are killed, Postgres is left for the next start to adopt."""
+    sys.stderr.flush()
+    if server.settings.ray_address is None:
+        for child in psutil.Process().children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                if "postgres" not in child.name():
+                    child.kill()
+    os._exit(code)

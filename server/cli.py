@@ -1,0 +1,256 @@
+"""The command line: thin. Each command reads settings, calls one function, and says in one line what a person can put right."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import orjson
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from server import logs
+from server.settings import Settings
+
+app = typer.Typer(
+    name="sangha",
+    help="An actor-based real-time collective server.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+bench_app = typer.Typer(help="Measure a running server (start it with --guests --lab).", no_args_is_help=True)
+app.add_typer(bench_app, name="bench")
+
+USAGE: Final = 2
+
+Port = Annotated[int | None, typer.Option(help="The server's port (default 8080, or SANGHA_PORT).")]
+DataDir = Annotated[
+    Path | None, typer.Option(help="The server's data directory (default .sangha, or SANGHA_DATA_DIR).")
+]
+Url = Annotated[str | None, typer.Option(help="The server's WebSocket URL, instead of --port.")]
+
+
+def fail(message: str) -> typer.Exit:
+    """One clear line on standard error; exit code 2."""
+    print(f"sangha: {message}", file=sys.stderr)  # noqa: T201 - the command line's own voice
+    return typer.Exit(USAGE)
+
+
+def read_settings(**given: Any) -> Settings:
+    """Settings from the command line, the environment and ``.env``. Exits with one line a bad setting."""
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as wrong:
+        lines = [f"setting {'.'.join(map(str, e['loc'])) or 'combination'}: {e['msg']}" for e in wrong.errors()]
+        raise fail("; ".join(lines)) from None
+
+
+def find_server(settings: Settings, port: int | None) -> tuple[str, int]:
+    """Host and port of the running server: as given, or as the data directory says, or the settings' own."""
+    if port is None:
+        try:
+            known = orjson.loads((settings.data_dir / "server.json").read_bytes())
+            return known["host"], known["port"]
+        except (OSError, orjson.JSONDecodeError, KeyError):
+            pass
+    return settings.host, port or settings.port
+
+
+def socket_url(settings: Settings, port: int | None, url: str | None) -> str:
+    """The WebSocket URL of the running server."""
+    if url is not None:
+        return url
+    host, found = find_server(settings, port)
+    return f"ws://{host}:{found}/ws"
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on (default 127.0.0.1).")] = None,
+    port: Annotated[int | None, typer.Option(help="Port of HTTP and WebSocket (default 8080; 0 chooses one).")] = None,
+    data_dir: DataDir = None,
+    database_url: Annotated[str | None, typer.Option(help="A PostgreSQL instead of the embedded one.")] = None,
+    ray_address: Annotated[str | None, typer.Option(help="Join a running Ray cluster: its address, or 'auto'.")] = None,
+    gateways: Annotated[int | None, typer.Option(help="Gateway processes, all on one port.")] = None,
+    guests: Annotated[bool | None, typer.Option("--guests", help="Let anyone in as a guest.")] = None,
+    lab: Annotated[bool | None, typer.Option("--lab", help="Lift limits for load tests; loopback only.")] = None,
+) -> None:
+    """Run the server until Ctrl-C or SIGTERM, then drain. Prints `ready http://HOST:PORT` when it answers."""
+    from server.boot import CannotServe
+    from server.boot import serve as run
+
+    settings = read_settings(
+        host=host, port=port, data_dir=data_dir, database_url=database_url, ray_address=ray_address, gateways=gateways,
+        guests=guests, lab=lab,
+    )  # fmt: skip
+    logs.configure("serve", settings.log_level)
+    if settings.lab:
+        print("sangha: LAB MODE: limits are lifted; never expose this server", file=sys.stderr)  # noqa: T201
+    try:
+        code = asyncio.run(run(settings, lambda line: print(line, flush=True)))  # noqa: T201
+    except CannotServe as why:
+        raise fail(str(why)) from None
+    raise typer.Exit(code)
+
+
+@app.command()
+def migrate(data_dir: DataDir = None, database_url: Annotated[str | None, typer.Option()] = None) -> None:
+    """Bring the database to this version's schema (serve does it too)."""
+    from storage.datadir import DataDirectory, DataDirectoryInUse
+    from storage.embedded import EmbeddedPostgres, EmbeddedPostgresFailed
+    from storage.migrate import migrate as run
+    from storage.pool import StoreDown, UnusableDatabase
+
+    settings = read_settings(data_dir=data_dir, database_url=database_url)
+    try:
+        if settings.database_url is not None:
+            version = asyncio.run(run(settings.database_url.get_secret_value()))
+        else:
+            settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with DataDirectory(settings.data_dir.resolve()):
+                postgres = EmbeddedPostgres(settings.data_dir.resolve())
+                postgres.start()
+                try:
+                    version = asyncio.run(run(postgres.dsn))
+                finally:
+                    postgres.stop()
+    except (StoreDown, UnusableDatabase, DataDirectoryInUse, EmbeddedPostgresFailed, OSError) as why:
+        raise fail(str(why)) from None
+    print(f"the schema is at version {version}")  # noqa: T201
+
+
+@app.command()
+def status(
+    json: Annotated[bool, typer.Option("--json", help="The whole as JSON.")] = False,
+    entity: Annotated[
+        str | None, typer.Option(help="Name the shard and pid of one entity, such as space:UUID.")
+    ] = None,
+    port: Port = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Show what runs, where."""
+    topology = _topology(read_settings(data_dir=data_dir), port)
+    if entity is not None:
+        print(orjson.dumps(_shard_of(topology, entity)).decode())  # noqa: T201
+    elif json:
+        print(orjson.dumps(topology, option=orjson.OPT_INDENT_2).decode())  # noqa: T201
+    else:
+        _print_topology(topology)
+
+
+def _topology(settings: Settings, port: int | None) -> dict[str, Any]:
+    import httpx
+
+    host, found = find_server(settings, port)
+    try:
+        token = (settings.data_dir / "admin.token").read_text().strip()
+        answer = httpx.get(
+            f"http://{host}:{found}/api/admin/topology", headers={"Authorization": f"Bearer {token}"}, timeout=10
+        )
+    except OSError as why:
+        raise fail(f"no admin token in {settings.data_dir}: {why.strerror}") from None
+    except httpx.HTTPError as why:
+        raise fail(f"no server answers on {host}:{found} ({why}); is it running? (--port, --data-dir)") from None
+    if answer.status_code != 200:
+        raise fail(f"the server on {host}:{found} answered {answer.status_code}: {answer.text[:200]}")
+    topology: dict[str, Any] = answer.json()
+    return topology
+
+
+def _shard_of(topology: dict[str, Any], entity: str) -> dict[str, Any]:
+    from actors.runtime.layout import Layout
+
+    kind, _, entity_id = entity.partition(":")
+    if kind not in topology["layouts"] or not entity_id:
+        raise fail(f"{entity!r} is not KIND:ID with a kind of {', '.join(topology['layouts'])}")
+    shard = Layout.parse(topology["layouts"][kind]).shard_of(entity_id)
+    for known in topology["shards"]:
+        if known["kind"] == kind and str(known["index"]) == shard:
+            return {"entity": entity, "kind": kind, "index": known["index"], "pid": known["pid"], "node": known["node"]}
+    return {"entity": entity, "kind": kind, "index": shard, "pid": None, "node": None}
+
+
+def _print_topology(topology: dict[str, Any]) -> None:
+    console = Console()
+    server, database = topology["server"], topology["database"]
+    console.print(f"server    pid {server['pid']}, {server['state']} since {server['started_at']}")
+    embedded = "embedded" if database["embedded"] else "external"
+    console.print(
+        f"database  {embedded} PostgreSQL {database['version']}, pid {database['pid']}, schema {database['schema']}"
+    )
+    for node in topology["nodes"]:
+        console.print(f"node      {node['id'][:12]} {'alive' if node['alive'] else 'dead'} {node['address']}")
+    table = Table(box=None, pad_edge=False)
+    for title in ("actor", "node", "pid", "epoch", "entities", "backlog", "sockets", "outbox bytes"):
+        table.add_column(title, justify="left" if title in ("actor", "node") else "right")
+    for shard in topology["shards"]:
+        table.add_row(
+            f"{shard['kind']}/{shard['index']}", shard["node"][:12], str(shard["pid"]), str(shard["epoch"]),
+            str(shard["entities"]), str(shard["backlog"]), "", "",
+        )  # fmt: skip
+    for gateway in topology["gateways"]:
+        table.add_row(
+            f"gateway :{gateway['port']}", gateway["node"][:12], str(gateway["pid"]), "", "", "",
+            str(gateway["sockets"]), str(gateway["outbox_bytes"]),
+        )  # fmt: skip
+    console.print(table)
+
+
+@app.command()
+def join(
+    space: Annotated[str, typer.Argument(help="The space: its UUID or slug.")],
+    name: Annotated[str, typer.Option(help="Your name as a guest.")] = os.environ.get("USER", "guest"),
+    token: Annotated[str | None, typer.Option(envvar="SANGHA_TOKEN", help="A login token, instead of a guest.")] = None,
+    port: Port = None,
+    data_dir: DataDir = None,
+    url: Url = None,
+) -> None:
+    """Enter a space and talk there from this terminal."""
+    from server.join import run_join
+
+    target = socket_url(read_settings(data_dir=data_dir), port, url)
+    _run(run_join(target, space, name, token))
+
+
+@app.command()
+def demo(
+    practitioners: Annotated[int, typer.Option(min=2, max=500, help="How many take part.")] = 12,
+    seconds: Annotated[float | None, typer.Option(help="Leave after so long (default: at Ctrl-C).")] = None,
+    port: Port = None,
+    data_dir: DataDir = None,
+    url: Url = None,
+) -> None:
+    """Let twelve simulated practitioners talk and pulse in a space; starts a server where none runs."""
+    from server.demo import run_demo
+    from server.demo_server import running_server
+
+    settings = read_settings(data_dir=data_dir)
+    with running_server(None if url else settings, *find_server(settings, port)) as found:
+        _run(run_demo(url or found, practitioners=practitioners, seconds=seconds, console=Console()))
+
+
+def _run(coroutine: Any) -> None:
+    """Run a client command; what the server says no to is one line."""
+    from actors.runtime.errors import SanghaError
+
+    try:
+        asyncio.run(coroutine)
+    except KeyboardInterrupt:
+        raise typer.Exit(0) from None
+    except (SanghaError, OSError) as why:
+        raise fail(str(why) or type(why).__name__) from None
+
+
+def main() -> None:
+    """The console script."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+SELECT layouts FROM cluster_owner

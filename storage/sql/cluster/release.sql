@@ -1,0 +1,1 @@
+UPDATE cluster_owner SET beat_at = NULL WHERE incarnation = $1
