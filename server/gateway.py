@@ -1,0 +1,437 @@
+"""The gateway: a process that owns sockets. HTTP and WebSocket on one port, links to shards behind it.
+
+It keeps what its sockets share: the fan-out tables (one a shard), sessions by id, who is slow, who is on the way out. It
+holds nothing durable; when it dies its clients resume at another.
+
+Everything but the HTTP handlers and a socket's ``run`` is synchronous on the event loop's thread, so no state here is ever
+seen half changed. One housekeeping task serves all sockets (expired tokens, overdue closes, slow sockets): a task or timer
+a socket would cost more memory than the rest of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import secrets
+import socket as sockets
+import time
+import uuid
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, Protocol
+
+import orjson
+from aiohttp import web
+
+from actors.practitioner.entity import display_name
+from actors.runtime.entity import Address, Caller
+from actors.runtime.errors import Full
+from actors.runtime.trace import request_id as current_request
+from actors.runtime.wire import (
+    Answer,
+    Ask,
+    Dropped,
+    Follow,
+    Following,
+    Paged,
+    Pushed,
+    Refused,
+    Resynced,
+    ToShard,
+    Unfollow,
+)
+from server.http.app import build
+from server.limits import GuestSpaces, RateLimit, Slugs
+from server.settings import Settings
+from server.ws import protocol
+from server.ws.closing import GOING_AWAY, GRACE_S, NORMAL, UNAUTHENTICATED
+from server.ws.protocol import text_frame
+from server.ws.session import Identity, SessionKeys
+from server.ws.socket import Connection
+from server.ws.streams import StreamTable
+
+log = logging.getLogger(__name__)
+
+SWEEP_S: Final = 1.0
+"""How late an expired token or an overdue close may be noticed."""
+POLL_S: Final = 0.02
+"""How often sockets that fell behind are looked at, while there are any."""
+BYE_BATCH: Final = 250
+"""Sockets told to go in one turn of the loop: they come back spread over time, not at once."""
+BYE_SPREAD_MS: Final = 2_000
+BACKLOG: Final = 4_096
+MAX_DEPTH: Final = 200
+"""orjson refuses to write what nests deeper than 254."""
+
+
+class Link(Protocol):
+    """The way to one shard: FIFO, reconnects by itself."""
+
+    def ask(self, make: Callable[[int], ToShard], on_answer: Callable[[Answer | Refused | Paged], None]) -> None:
+        """``make`` gets the link's correlation id; ``on_answer`` is called once, in order with pushes."""
+
+    def send(self, message: Unfollow) -> None:
+        """Fire and forget."""
+
+
+class Router(Protocol):
+    """Which link leads to an entity."""
+
+    def link(self, address: Address) -> Link:
+        """The shard that hosts it."""
+
+
+class AuthSession(Protocol):
+    """A login as storage has it."""
+
+    id: Any
+    practitioner_id: Any
+    expires_at: Any
+
+
+class Queries(Protocol):
+    """What the gateway reads from storage by itself. All raise StoreDown."""
+
+    async def auth_session(self, token_hash: bytes) -> Any:
+        """The login of a token, or None."""
+
+    async def spaces(self, viewer: str, limit: int, before: str | None, q: str | None) -> Any:
+        """Spaces that the viewer may know of."""
+
+    async def resolve(self, scope: str, name: str) -> Any:
+        """The entity that has a unique name, or None."""
+
+    async def count_spaces(self, facilitator_id: str) -> int:
+        """How many open spaces a practitioner made."""
+
+    async def healthy(self) -> bool:
+        """Whether storage answers."""
+
+
+class Gateway:
+    """See the module. Undecorated: ``placement`` makes a Ray actor of it. Build and use it inside a running loop."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        router: Router,
+        queries: Queries,
+        secret: bytes,
+        index: int = 0,
+        *,
+        admin_token: str | None = None,
+        topology: Callable[[], Awaitable[dict[str, Any]]] | None = None,
+    ) -> None:
+        """``secret`` is the cluster's: it signs sessions. ``index`` tells gateways of one node apart.
+
+        ``topology`` gives what ``GET /api/admin/topology`` answers to whoever has ``admin_token``.
+        """
+        self.settings = settings
+        self.router = router
+        self.queries = queries
+        self.secret = secret
+        self.index = index
+        self.admin_token = admin_token
+        self.topology = topology
+        self.hashing = ThreadPoolExecutor(max_workers=2, thread_name_prefix="argon2")
+        self.nobodys_hash: str | None = None
+        self.keys = SessionKeys(secret)
+        self.json_depth = min(settings.json_depth, MAX_DEPTH)
+        self.draining = False
+        self.slow_closes = 0
+        self.unanswered = 0
+        self.port = 0
+        self.slugs = Slugs(time.monotonic)
+        lifted = settings.lab
+        self.guests = GuestSpaces(
+            settings.guest_created_spaces, settings.guest_created_spaces_per_address, time.monotonic, lifted=lifted
+        )
+        every = 10**9 if lifted else 1
+        self.logins_by_address = RateLimit(settings.logins_per_minute_address * every, time.monotonic)
+        self.logins_by_email = RateLimit(settings.logins_per_minute_email * every, time.monotonic)
+        self.client_limits = _client_limits(settings)
+        self._tables: dict[str, StreamTable] = {}
+        self._connections: set[Connection] = set()
+        self._sessions: dict[str, Connection] = {}
+        self._by_address: Counter[str] = Counter()
+        self._by_practitioner: Counter[str] = Counter()
+        self._watched: set[Connection] = set()
+        self._doomed: dict[Connection, float] = {}
+        self._poll: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._all_answered: asyncio.Event | None = None
+        self._all_closed: asyncio.Event | None = None
+        self._runner: web.AppRunner | None = None
+
+    # --- life ------------------------------------------------------------------------------------------------------
+
+    async def start(self) -> int:
+        """Listen (several gateways share a port by SO_REUSEPORT) and return the port."""
+        self._runner = web.AppRunner(build(self), access_log=None, handler_cancellation=True, shutdown_timeout=GRACE_S)
+        await self._runner.setup()
+        sock = self._listener()
+        self.port = sock.getsockname()[1]
+        await web.SockSite(self._runner, sock, backlog=BACKLOG).start()
+        self.spawn(self._housekeeping())
+        return self.port
+
+    def _listener(self) -> sockets.socket:
+        family, _, _, _, address = sockets.getaddrinfo(
+            self.settings.host, self.settings.port, type=sockets.SOCK_STREAM, flags=sockets.AI_PASSIVE
+        )[0]
+        sock = sockets.socket(family, sockets.SOCK_STREAM)
+        sock.setsockopt(sockets.SOL_SOCKET, sockets.SO_REUSEADDR, 1)
+        sock.setsockopt(sockets.SOL_SOCKET, sockets.SO_REUSEPORT, 1)
+        sock.bind(address)
+        return sock
+
+    async def drain(self) -> None:
+        """Refuse what is new, tell every socket to come back elsewhere or later, answer what was asked, close them.
+
+        Returns when all are closed, or after ``drain_s``.
+        """
+        self.draining = True
+        self._all_answered, self._all_closed = asyncio.Event(), asyncio.Event()
+        if not self.unanswered:
+            self._all_answered.set()
+        try:
+            async with asyncio.timeout(self.settings.drain_s):
+                await self._in_batches(self._say_bye)
+                await self._all_answered.wait()
+                await self._in_batches(lambda each: each.close(GOING_AWAY, "draining"))
+                if self._connections:
+                    await self._all_closed.wait()
+        except TimeoutError:
+            log.warning("drain cut short: %d sockets, %d requests unanswered", len(self._connections), self.unanswered)
+
+    async def _in_batches(self, act: Callable[[Connection], None]) -> None:
+        everyone = list(self._connections)
+        for start in range(0, len(everyone), BYE_BATCH):
+            for connection in everyone[start : start + BYE_BATCH]:
+                act(connection)
+            await asyncio.sleep(0)
+
+    @staticmethod
+    def _say_bye(connection: Connection) -> None:
+        jitter_ms = random.randrange(200, BYE_SPREAD_MS)
+        connection.outbox.put(text_frame(protocol.bye(jitter_ms)))
+
+    async def stop(self) -> None:
+        """Stop listening, end what is left."""
+        for connection in list(self._connections):
+            connection.close(GOING_AWAY, "going away")
+        if self._runner is not None:
+            await self._runner.cleanup()
+        for connection in list(self._connections):
+            connection.transport.abort()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._poll is not None:
+            self._poll.cancel()
+        self.hashing.shutdown(wait=False, cancel_futures=True)
+
+    def status(self) -> dict[str, int]:
+        """For ``sangha status``."""
+        return {
+            "sockets": len(self._connections),
+            "outbox_bytes": sum(each.outbox.waiting_bytes for each in self._connections),
+            "port": self.port,
+        }
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run beside; kept until done."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def later(self, delay_s: float, act: Callable[[], None]) -> None:
+        """Call once, later."""
+        asyncio.get_running_loop().call_later(delay_s, act)
+
+    def log_reference(self, message: str, failure: Exception) -> str:
+        """Log a failure of ours, and return what a client may see of it."""
+        reference = secrets.token_hex(6)
+        log.error("%s, reference %s", message, reference, exc_info=failure)
+        return f"internal error, reference {reference}"
+
+    # --- what links bring ------------------------------------------------------------------------------------------
+
+    def on_message(self, kind: str, message: Any) -> None:
+        """Following, Pushed, Resynced, Dropped of a shard of that kind, in the link's order."""
+        what, table = type(message), self._tables.get(kind)
+        if what is Following:
+            self._following(kind, message)
+        elif table is None:
+            return
+        elif what is Pushed:
+            table.push(message)
+            if kind == "practitioner":
+                self._account_event(message)
+        elif what is Resynced:
+            for outbox in table.resynced(message):
+                outbox.owner.page_on(table.streams[message.entity])
+        elif what is Dropped:
+            self._dropped(table, message)
+
+    def _following(self, kind: str, message: Following) -> None:
+        connection = self._sessions.get(message.session)
+        if connection is None or connection.closing:
+            # Its socket went while the join was under way: the Unfollow then came too early to count.
+            self.router.link(Address(kind, message.entity)).send(Unfollow(message.entity, message.session))
+            return
+        table = self._tables.get(kind)
+        if table is None:
+            table = self._tables[kind] = StreamTable(kind, self.settings.outbox_bytes)
+        connection.following(table, message)
+
+    def _dropped(self, table: StreamTable, message: Dropped) -> None:
+        stream = table.streams.get(message.entity)
+        if stream is None:
+            return
+        for outbox, catching in table.dropped(message):
+            outbox.owner.dropped(stream, catching=catching)
+
+    def _account_event(self, message: Pushed) -> None:
+        """What a practitioner's own stream says to the gateway itself: a login ended, the name changed."""
+        event = orjson.loads(message.frame)
+        body = event.get("body") or {}
+        if event.get("event") == "session_closed":
+            for connection in self._of_practitioner(message.entity):
+                if connection.auth_session in body.get("sessions", ()):
+                    connection.close(UNAUTHENTICATED, "the session was closed")
+        elif event.get("event") == "profile_updated":
+            for connection in self._of_practitioner(message.entity):
+                connection.rename(display_name({"id": message.entity} | body))
+
+    def _of_practitioner(self, practitioner: str) -> list[Connection]:
+        return [
+            each
+            for each in self._sessions.values()
+            if each.caller is not None and each.caller.practitioner == practitioner and not each.closing
+        ]
+
+    def follows(self, kind: str) -> list[Follow]:
+        """Every stream of a kind that has followers here: a link that has just reconnected asks for its shard's first."""
+        table = self._tables.get(kind)
+        return table.follows() if table is not None else []
+
+    # --- what connections need -------------------------------------------------------------------------------------
+
+    def new_identity(self, practitioner: str, *, guest: bool, now_s: float) -> Identity:
+        """A new session."""
+        expires_s = int(now_s + self.settings.session_life_s)
+        return Identity(uuid=str(uuid.uuid4()), practitioner=practitioner, expires_s=expires_s, guest=guest)
+
+    def check_sockets_of(self, practitioner: str, session: str) -> None:
+        """Raises Full where the practitioner has as many sockets as one may. A session's older socket gives way."""
+        limit, others = self.settings.sockets_per_practitioner, self._by_practitioner[practitioner]
+        if not self.settings.lab and others - (session in self._sessions) >= limit:
+            raise Full(f"at most {limit} sockets of one practitioner")
+
+    def address_is_full(self, address: str) -> bool:
+        """Whether the address has as many sockets as one may."""
+        return not self.settings.lab and self._by_address[address] >= self.settings.sockets_per_address
+
+    def opened(self, connection: Connection) -> None:
+        """A socket is there; nobody knows yet whose."""
+        self._connections.add(connection)
+        self._by_address[connection.address] += 1
+
+    def took(self, connection: Connection) -> None:
+        """The connection speaks for its session from now on; an older one of the same session ends."""
+        assert connection.caller is not None
+        self._by_practitioner[connection.caller.practitioner] += 1
+        older = self._sessions.get(connection.session)
+        self._sessions[connection.session] = connection
+        if older is not None:
+            older.detach()
+            older.close(NORMAL, "resumed on another socket")
+
+    def closed(self, connection: Connection) -> None:
+        """The socket is gone."""
+        connection.closing = True
+        connection.outbox.shut()
+        connection.detach()
+        connection.abandon()
+        self._connections.discard(connection)
+        self._watched.discard(connection)
+        self._doomed.pop(connection, None)
+        _one_less(self._by_address, connection.address)
+        if connection.caller is not None:
+            _one_less(self._by_practitioner, connection.caller.practitioner)
+            if self._sessions.get(connection.session) is connection:
+                del self._sessions[connection.session]
+        if not self._connections and self._all_closed is not None:
+            self._all_closed.set()
+
+    def answered(self, count: int) -> None:
+        """So many requests have their reply."""
+        self.unanswered -= count
+        if not self.unanswered and self._all_answered is not None:
+            self._all_answered.set()
+
+    async def ask(
+        self, address: Address, command: bytes, caller: Caller | None = None, operation: str | None = None
+    ) -> Answer | Refused:
+        """Ask an entity where the order with pushes does not matter (HTTP, checks)."""
+        done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        trace = current_request.get()
+
+        def answered(message: Any) -> None:
+            if not done.done():
+                done.set_result(message)
+
+        self.router.link(address).ask(
+            lambda cid: Ask(cid, address.id, command, caller, operation, trace, False), answered
+        )
+        answer: Answer | Refused = await done
+        return answer
+
+    # --- housekeeping ----------------------------------------------------------------------------------------------
+
+    def watch(self, connection: Connection) -> None:
+        """The connection waits for its buffer to drain."""
+        self._watched.add(connection)
+        if self._poll is None:
+            self._poll = asyncio.get_running_loop().call_later(POLL_S, self._poke)
+
+    def _poke(self) -> None:
+        self._poll = None
+        self._watched -= {each for each in list(self._watched) if each.poke()}
+        if self._watched and self._poll is None:
+            self._poll = asyncio.get_running_loop().call_later(POLL_S, self._poke)
+
+    def doom(self, connection: Connection) -> None:
+        """The connection has been told to close: it has a while, then it is aborted."""
+        self._doomed[connection] = time.monotonic() + GRACE_S
+
+    async def _housekeeping(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            self.sweep(time.monotonic(), time.time())
+
+    def sweep(self, now: float, now_s: float) -> None:
+        """Abort who did not close in time, close whose token has expired. ``now`` is monotonic, ``now_s`` epoch seconds."""
+        for connection in [each for each, deadline in self._doomed.items() if deadline <= now]:
+            del self._doomed[connection]
+            connection.transport.abort()
+        for connection in [each for each in self._connections if each.expires_s <= now_s]:
+            connection.close(UNAUTHENTICATED, "the token has expired")
+
+
+def _one_less(counter: Counter[str], key: str) -> None:
+    counter[key] -= 1
+    if counter[key] <= 0:
+        del counter[key]
+
+
+def _client_limits(settings: Settings) -> dict[str, float]:
+    """The limits that a client can run into, as ``auth``'s reply states them."""
+    names = (
+        "requests_per_s requests_burst unanswered_requests joined_spaces created_spaces participant_limit_max"
+        " message_bytes shared_state_bytes frame_bytes json_depth history_page outbox_bytes session_life_s"
+    )
+    return {name: getattr(settings, name) for name in names.split()}

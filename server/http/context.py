@@ -1,0 +1,120 @@
+"""What every HTTP handler needs: the gateway, the caller, the body, an operation id, and the answer of an entity.
+
+Handlers raise ``SanghaError`` and nothing else; ``app`` makes problems of them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import msgspec
+import orjson
+from aiohttp import web
+
+from actors.runtime.codec import from_wire, invalid
+from actors.runtime.entity import Address, Caller
+from actors.runtime.errors import BadRequest, StorageUnavailable, Unauthenticated
+from actors.runtime.ports import StoreDown
+from actors.runtime.wire import Refused
+from server import tokens
+from server.ws import protocol
+
+if TYPE_CHECKING:
+    from server.gateway import Gateway
+
+GATEWAY: Final = web.AppKey("gateway", object)
+_KEY: Final = re.compile(r"[\x21-\x7e]{1,200}")
+
+T = TypeVar("T")
+
+
+def gateway_of(request: web.Request) -> Gateway:
+    """The gateway that serves the request."""
+    gateway: Any = request.app[GATEWAY]
+    return gateway  # type: ignore[no-any-return]
+
+
+def json_response(body: bytes | Any, status: int = 200) -> web.Response:
+    """JSON, from bytes that are JSON already or from a value."""
+    data = body if isinstance(body, bytes) else orjson.dumps(body)
+    return web.Response(status=status, body=data, content_type="application/json")
+
+
+async def json_body(request: web.Request) -> dict[str, Any]:
+    """The body, which must be a JSON object within bounds. Raises BadRequest, Invalid, TooLarge."""
+    data = await request.read()
+    try:
+        value = orjson.loads(data)
+    except orjson.JSONDecodeError as failure:
+        raise BadRequest(f"the body is not JSON: {failure}") from None
+    if type(value) is not dict:
+        raise invalid("", "the body must be a JSON object")
+    protocol.check_json(data, value, gateway_of(request).json_depth)
+    return value
+
+
+def command_from(type_: type[T], body: dict[str, Any]) -> T:
+    """A command of the fields that it knows; what else a client sends is ignored. Raises Invalid."""
+    known = msgspec.structs.fields(type_)  # type: ignore[arg-type]
+    return from_wire(type_, {field.name: body[field.name] for field in known if field.name in body})
+
+
+def bearer(request: web.Request) -> str | None:
+    """The token of the Authorization header."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" and token.strip() else None
+
+
+async def auth_session(request: web.Request) -> Any:
+    """The login that the request comes with. Raises Unauthenticated, StorageUnavailable."""
+    token = bearer(request)
+    if token is None:
+        raise Unauthenticated("a bearer token is required")
+    try:
+        found = await gateway_of(request).queries.auth_session(tokens.hashed(token))
+    except StoreDown as down:
+        raise StorageUnavailable("storage does not answer; try again") from down
+    if found is None:
+        raise Unauthenticated("the token is unknown or has expired")
+    return found
+
+
+async def resolve(request: web.Request, scope: str, name: str) -> str | None:
+    """The entity that has a unique name. Raises StorageUnavailable."""
+    try:
+        found = await gateway_of(request).queries.resolve(scope, name)
+    except StoreDown as down:
+        raise StorageUnavailable("storage does not answer; try again") from down
+    return None if found is None else str(found)
+
+
+def idempotency_key(request: web.Request) -> str | None:
+    """The client's own name for this request. Raises BadRequest where it cannot be one."""
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not _KEY.fullmatch(key):
+        raise BadRequest("Idempotency-Key is 1 to 200 visible ASCII characters")
+    return key
+
+
+def operation_of(practitioner: str, key: str | None) -> str | None:
+    """The operation id: with the prefix it is never taken for a socket request's."""
+    return None if key is None else f"{practitioner}:k-{key}"
+
+
+async def ask(
+    request: web.Request,
+    address: Address,
+    command: bytes,
+    caller: Caller | None = None,
+    operation: str | None = None,
+) -> bytes:
+    """The entity's answer, as JSON. Raises whatever it refuses with."""
+    answer = await gateway_of(request).ask(address, command, caller, operation)
+    if isinstance(answer, Refused):
+        raise protocol.from_refused(answer)
+    return answer.body
+
+
+Handler = Callable[[web.Request], Any]

@@ -1,0 +1,1 @@
+"""The WebSocket front: the wire, a session, its outbox, the streams it follows."""

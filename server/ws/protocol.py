@@ -1,0 +1,337 @@
+"""The native dialect's frames: what a client may send, and how what it gets is spelled.
+
+Inbound text becomes a ``Frame`` or an error that names what was wrong and where; outbound pieces that are already JSON are
+spliced, never decoded. Nothing is decided here: bounds that belong to the domain (a name's length) are the domain's.
+
+Two kinds of refusal: ``Malformed`` is no request at all (it counts towards closing the socket), ``Rejected`` is a known
+request with a wrong value. Both carry the request's id where one could be read. Pure.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+import orjson
+
+from actors.runtime.codec import field_error, has_nul, invalid
+from actors.runtime.errors import CODES, BadRequest, FieldError, Internal, Invalid, SanghaError
+from actors.runtime.wire import Refused
+
+MAX_ID: Final = 2**53 - 1
+"""The largest integer that every JSON reader keeps exactly."""
+UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+SLUG: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """What every request has."""
+
+    id: int
+
+
+class Resume(msgspec.Struct, frozen=True, kw_only=True):
+    """An earlier session, and how far its streams were read. ``secret`` is a guest's."""
+
+    session: str
+    secret: str | None = None
+    offsets: dict[str, int] = {}
+
+
+class Auth(Request, frozen=True, kw_only=True):
+    """Who is there: a token, or a guest's name."""
+
+    token: str | None = None
+    guest: str | None = None
+    resume: Resume | None = None
+
+
+class Ping(Request, frozen=True, kw_only=True):
+    """Are you there, and what time is it?"""
+
+
+class SpaceList(Request, frozen=True, kw_only=True):
+    """Spaces that the caller may know of, newest first."""
+
+    limit: int = 50
+    before: str | None = None
+    q: str | None = None
+
+
+class SpaceCreate(Request, frozen=True, kw_only=True):
+    """A new space. What may stand in the fields, and what an absent one means, is the domain's to say."""
+
+    name: Any = msgspec.UNSET
+    purpose: Any = msgspec.UNSET
+    slug: Any = msgspec.UNSET
+    tradition: Any = msgspec.UNSET
+    participant_limit: Any = msgspec.UNSET
+    access_level: Any = msgspec.UNSET
+    ritual_schedule: Any = msgspec.UNSET
+
+
+class SpaceRequest(Request, frozen=True, kw_only=True):
+    """A request about one space, by UUID or slug."""
+
+    space: str
+
+
+class SpaceUpdate(SpaceRequest, frozen=True, kw_only=True):
+    """New values for some fields of a space; what is absent stays."""
+
+    name: Any = msgspec.UNSET
+    purpose: Any = msgspec.UNSET
+    tradition: Any = msgspec.UNSET
+    participant_limit: Any = msgspec.UNSET
+    access_level: Any = msgspec.UNSET
+    ritual_schedule: Any = msgspec.UNSET
+    shared_state: Any = msgspec.UNSET
+
+
+def domain_fields(request: Request) -> dict[str, Any]:
+    """The fields of a request that are the domain's: not the envelope's, and not absent."""
+    return {
+        name: value
+        for name in request.__struct_fields__
+        if name not in ("id", "space") and (value := getattr(request, name)) is not msgspec.UNSET
+    }
+
+
+class SpaceInvite(SpaceRequest, frozen=True, kw_only=True):
+    """Let a practitioner in."""
+
+    practitioner: str
+
+
+class SpaceJoin(SpaceRequest, frozen=True, kw_only=True):
+    """Take part; ``after`` asks for a replay from that offset in place of a snapshot."""
+
+    after: int | None = None
+
+
+class SpaceLeave(SpaceRequest, frozen=True, kw_only=True):
+    """Take part no longer."""
+
+
+class SpaceClose(SpaceRequest, frozen=True, kw_only=True):
+    """End the space."""
+
+
+class SpaceGet(SpaceRequest, frozen=True, kw_only=True):
+    """The space as it is now."""
+
+
+class SpaceSend(SpaceRequest, frozen=True, kw_only=True):
+    """A message to everyone in the space: any JSON."""
+
+    body: Any
+
+
+class SpacePulse(SpaceRequest, frozen=True, kw_only=True):
+    """The phase of one's breath or pulse, in radians."""
+
+    phase_rad: float
+
+
+class History(Request, frozen=True, kw_only=True):
+    """Numbered events of a stream, oldest first."""
+
+    stream: str
+    after: int = 0
+    limit: int = 100
+
+
+REQUESTS: Final[dict[str, type[Request]]] = {
+    "auth": Auth,
+    "ping": Ping,
+    "space.list": SpaceList,
+    "space.create": SpaceCreate,
+    "space.update": SpaceUpdate,
+    "space.invite": SpaceInvite,
+    "space.join": SpaceJoin,
+    "space.leave": SpaceLeave,
+    "space.close": SpaceClose,
+    "space.get": SpaceGet,
+    "space.send": SpaceSend,
+    "space.pulse": SpacePulse,
+    "history": History,
+}
+
+NOT_YET: Final = frozenset(
+    {
+        "ritual.run",
+        "state.get",
+        "state.transform",
+        "state.history",
+        "space.ritual.begin",
+        "space.ritual.abort",
+        "eustress.subscribe",
+    }
+)
+"""Requests of the protocol that this server does not serve: a plain refusal that does not count as malformed."""
+
+
+class Frame(msgspec.Struct, frozen=True):
+    """A well-formed inbound frame. ``digest`` is equal for equal requests within this process, and never 0."""
+
+    request: Request
+    digest: int
+
+
+class Refusal(Exception):
+    """An inbound frame that is no request. ``id`` is None where none could be read."""
+
+    def __init__(self, request_id: int | None, error: SanghaError) -> None:
+        super().__init__(error.message)
+        self.id = request_id
+        self.error = error
+
+
+class Malformed(Refusal):
+    """Not JSON, not an object, no usable id, no known type."""
+
+
+class Rejected(Refusal):
+    """A known request with a wrong value."""
+
+
+def parse(data: bytes, max_depth: int) -> Frame:
+    """One inbound text frame. Raises Malformed or Rejected."""
+    try:
+        value = orjson.loads(data)
+    except orjson.JSONDecodeError as failure:
+        raise Malformed(None, BadRequest(f"not JSON: {failure}")) from None
+    if type(value) is not dict:
+        raise Malformed(None, BadRequest("a frame is a JSON object"))
+    request_id = value.get("id")
+    if type(request_id) is not int or not 1 <= request_id <= MAX_ID:
+        raise Malformed(None, BadRequest("id must be an integer from 1 to 2^53-1"))
+    name = value.get("type")
+    known = REQUESTS.get(name) if type(name) is str else None
+    if known is None:
+        if type(name) is str and name in NOT_YET:
+            raise Rejected(request_id, BadRequest(f"{name} is not served yet"))
+        raise Malformed(request_id, BadRequest("unknown type" if name is not None else "type is missing"))
+    try:
+        check_json(data, value, max_depth)
+        request = msgspec.convert(value, known)
+    except Invalid as error:
+        raise Rejected(request_id, error) from None
+    except msgspec.ValidationError as failure:
+        wrong = field_error(failure)
+        raise Rejected(request_id, invalid(wrong.path, wrong.message)) from None
+    return Frame(request, hash(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)) or 1)
+
+
+def check_json(data: bytes, value: Any, max_depth: int) -> None:
+    """Bounds on any inbound JSON: nesting, and no NUL in a string (PostgreSQL's jsonb and text have none). Raises Invalid.
+
+    Counting brackets is cheap and errs to one side only (brackets within strings), so the walk is rarely needed.
+    """
+    if data.count(b"{") + data.count(b"[") > max_depth and deeper_than(value, max_depth):
+        raise invalid("", f"nested deeper than {max_depth}")
+    if b"\\u0000" in data and has_nul(data):
+        raise invalid(nul_path(value), "contains U+0000, which cannot be stored")
+
+
+def deeper_than(value: Any, depth: int) -> bool:
+    """Whether arrays and objects nest deeper than ``depth`` levels."""
+    level = [value]
+    for _ in range(depth):
+        below: list[Any] = []
+        for item in level:
+            if type(item) is dict:
+                below.extend(v for v in item.values() if type(v) in (dict, list))
+            elif type(item) is list:
+                below.extend(v for v in item if type(v) in (dict, list))
+        if not below:
+            return False
+        level = below
+    return True
+
+
+def nul_path(value: Any) -> str:
+    """The path of a string (or of the object with a key) that has U+0000 in it; empty where none has."""
+    stack: list[tuple[tuple[str, ...], Any]] = [((), value)]
+    while stack:
+        path, item = stack.pop()
+        if type(item) is str and "\0" in item:
+            return ".".join(path)
+        if type(item) is dict:
+            if any("\0" in key for key in item):
+                return ".".join(path)
+            stack += [((*path, key), below) for key, below in item.items()]
+        elif type(item) is list:
+            stack += [((*path, str(index)), below) for index, below in enumerate(item)]
+    return ""
+
+
+# --- what goes out -------------------------------------------------------------------------------------------------
+
+
+def result(request_id: int, body: bytes) -> bytes:
+    """The answer to a request; ``body`` is JSON."""
+    return b'{"id":%d,"type":"result","result":%b}' % (request_id, body)
+
+
+def error(request_id: int | None, failure: SanghaError) -> bytes:
+    """An error instead of an answer; without an id where none could be read."""
+    body: dict[str, Any] = {} if request_id is None else {"id": request_id}
+    body["type"] = "error"
+    body["error"] = error_body(failure)
+    return orjson.dumps(body)
+
+
+def error_body(failure: SanghaError) -> dict[str, Any]:
+    """``{code, message, retryable, errors?}``."""
+    body: dict[str, Any] = {"code": failure.code, "message": failure.message, "retryable": failure.retryable}
+    if failure.errors:
+        body["errors"] = [{"path": each.path, "message": each.message} for each in failure.errors]
+    return body
+
+
+def from_refused(refused: Refused) -> SanghaError:
+    """The error that a shard's refusal stands for."""
+    kind = CODES.get(refused.code, Internal)
+    return kind(refused.message, tuple(FieldError(path, message) for path, message in refused.errors))
+
+
+def snapshot(body: bytes, reason: str) -> bytes:
+    """The whole of a stream; ``body`` is the shard's ``{"stream","offset","state"}``, ``reason`` is ``joined`` or ``gap``."""
+    return b'{"type":"snapshot",%b,"reason":"%b"}' % (body[1:-1], reason.encode())
+
+
+def left(stream: str, reason: str) -> bytes:
+    """The session no longer follows a stream that it asked to resume; unnumbered, for this session only.
+
+    ``reason`` is an error code: ``not_found`` (closed), ``forbidden`` (no longer a member), ``full`` …
+    """
+    return orjson.dumps({"type": "event", "stream": stream, "event": "left", "body": {"reason": reason}})
+
+
+def bye(retry_after_ms: int) -> bytes:
+    """The server goes away; come back after so long."""
+    return b'{"type":"bye","code":"draining","retry_after_ms":%d}' % retry_after_ms
+
+
+def utc_now() -> str:
+    """RFC 3339 with a Z, to the microsecond."""
+    return datetime.now(UTC).isoformat().replace("+00:00", "Z")
+
+
+def text_frame(payload: bytes) -> bytes:
+    """The unmasked WebSocket text frame of a payload (RFC 6455, 5.2), ready for any number of transports."""
+    size = len(payload)
+    if size < 126:
+        return b"\x81%c%b" % (size, payload)
+    if size < 65536:
+        return b"\x81\x7e%b%b" % (size.to_bytes(2, "big"), payload)
+    return b"\x81\x7f%b%b" % (size.to_bytes(8, "big"), payload)
+
+
+def close_frame(code: int, reason: str) -> bytes:
+    """The unmasked close frame."""
+    body = code.to_bytes(2, "big") + reason.encode()[:123]
+    return b"\x88%c%b" % (len(body), body)

@@ -1,0 +1,355 @@
+"""One WebSocket: its life, the admission of its requests, its replies and the streams it follows.
+
+Always:
+* A request gets one reply, written in the turn in which the link brings it, so before the pushes that came behind it.
+* Requests reach an entity in the order in which the client sent them; while one waits for a look-up (a slug, a count), the
+  later ones wait behind it. Without a look-up nothing is awaited between the frame and ``link.ask``.
+* Frames go straight to the transport (the outbox bounds them); aiohttp only reads, answers pings and watches the heartbeat.
+* A close is our close frame, then the wait for the client's, at most ``closing.GRACE_S``: closing TCP on unread input
+  would reset it and the client might never see the code.
+
+A stream that was named in ``resume`` and cannot be followed any more is told as an unnumbered ``left`` push with the
+error's code as the reason. Resumed joins carry no operation id: joining again as a participant changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from aiohttp import WSMsgType, web
+from msgspec import structs
+
+from actors.runtime.entity import Address, Caller, Subscriber
+from actors.runtime.errors import BadRequest, Draining, Internal, RateLimited, SanghaError, StorageUnavailable
+from actors.runtime.ports import StoreDown
+from actors.runtime.trace import request_id as current_request
+from actors.runtime.wire import Answer, Ask, Following, Paged, Refused, Unfollow
+from server.ws import protocol, requests
+from server.ws.authentication import authenticate
+from server.ws.closing import MALFORMED, TOO_SLOW
+from server.ws.outbox import Outbox
+from server.ws.protocol import text_frame, utc_now
+from server.ws.replay import RETRY_S, Replay
+from server.ws.session import Identity, MinuteCount, RequestLedger, TokenBucket
+from server.ws.streams import Stream, StreamTable
+
+if TYPE_CHECKING:
+    from server.gateway import Gateway
+
+
+class Connection:
+    """See the module. Everything here runs on the event loop's thread; only ``run`` and the look-ups await."""
+
+    __slots__ = (
+        "_bucket",
+        "_ledger",
+        "_malformed",
+        "_pending",
+        "_queue",
+        "_replay",
+        "_wanted",
+        "address",
+        "auth_session",
+        "caller",
+        "closing",
+        "expires_s",
+        "gateway",
+        "identity",
+        "outbox",
+        "session",
+        "streams",
+        "transport",
+        "ws",
+    )
+
+    def __init__(
+        self, gateway: Gateway, ws: web.WebSocketResponse[Any], transport: asyncio.WriteTransport, address: str
+    ) -> None:
+        self.gateway = gateway
+        self.ws = ws
+        self.transport = transport
+        self.address = address
+        self.outbox = Outbox(transport, self, gateway.settings.outbox_bytes)
+        self.identity: Identity | None = None
+        self.session = ""
+        self.caller: Caller | None = None
+        self.auth_session: str | None = None
+        self.expires_s = float("inf")
+        self.closing = False
+        self.streams: dict[str, Stream | None] = {}  # by entity; None from the ask until the shard says Following
+        self._ledger: RequestLedger | None = None
+        self._bucket = TokenBucket(gateway.settings.requests_burst, time.monotonic())
+        self._malformed: MinuteCount | None = None
+        self._pending: set[int] | None = None
+        self._queue: deque[protocol.Request] | None = None
+        self._wanted: dict[str, int] | None = None
+        self._replay: Replay | None = None
+
+    # --- life --------------------------------------------------------------------------------------------------------
+
+    async def run(self, bearer: str | None) -> None:
+        """Serve the socket until it has ended."""
+        await authenticate(self, bearer)
+        receive, text, binary = self.ws.receive, WSMsgType.TEXT, WSMsgType.BINARY
+        while True:
+            message = await receive()
+            if message.type is text:
+                if not self.closing:
+                    self.received(message.data)
+            elif message.type is binary:
+                self._not_a_request(protocol.Malformed(None, BadRequest("frames are text")))
+            else:
+                break
+        await self.answer_close()
+
+    async def answer_close(self) -> None:
+        """The client closed, or answered our close, or is gone."""
+        if self.closing:
+            self.transport.close()
+        elif not self.ws.closed:
+            self.outbox.shut()
+            self.closing = True
+            await self.ws.close(drain=False)
+
+    def close(self, code: int, reason: str) -> None:
+        """End the socket with a code: last frame out, then the client's turn, but not for ever."""
+        if self.closing:
+            return
+        self.closing = True
+        try:
+            self.outbox.write(protocol.close_frame(code, reason))
+        except RuntimeError:  # uvloop: the handle is closed already
+            return
+        finally:
+            self.outbox.shut()
+        self.gateway.doom(self)
+
+    def too_slow(self) -> None:
+        """The outbox overflowed. What waits is lost; the client resumes."""
+        self.gateway.slow_closes += 1
+        self.close(TOO_SLOW, "too slow: resume")
+
+    def behind(self) -> None:
+        """Something waits for the outbox to drain."""
+        self.gateway.watch(self)
+
+    def poke(self) -> bool:
+        """Called now and then while watched. True: no need to come again."""
+        if self.closing:
+            return True
+        drained, replay = self.outbox.drain(), self._replay
+        if replay is not None and replay.waits_for_socket:
+            replay.go_on()
+        return drained and (replay is None or not replay.waits_for_socket)
+
+    def detach(self) -> None:
+        """Follow nothing any more; the shards are told."""
+        streams, self.streams = self.streams, {}
+        for entity, stream in streams.items():
+            if stream is not None:
+                stream.table.remove(stream, self.outbox)
+            self.gateway.router.link(self._address_of(entity)).send(Unfollow(entity, self.session))
+
+    def _address_of(self, entity: str) -> Address:
+        """Of a stream that this session follows: spaces, and the practitioner's own."""
+        own = self.caller is not None and self.caller.practitioner == entity
+        return Address("practitioner" if own else "space", entity)
+
+    def abandon(self) -> None:
+        """The socket is gone: nobody waits for the answers."""
+        if self._pending:
+            self.gateway.answered(len(self._pending))
+            self._pending.clear()
+
+    # --- who it is ---------------------------------------------------------------------------------------------------
+
+    def stand(self, identity: Identity, caller: Caller) -> None:
+        """From here on the session is this socket's; another socket that had it is closed."""
+        self.identity, self.session, self.caller = identity, identity.uuid, caller
+        self.gateway.took(self)
+
+    def rename(self, name: str | None) -> None:
+        """The practitioner goes by another name, or shows none."""
+        assert self.caller is not None
+        self.caller = structs.replace(self.caller, name=name)
+
+    @property
+    def subscriber(self) -> Subscriber:
+        """Who follows, as shards know it."""
+        assert self.caller is not None
+        return Subscriber(self.session, self.caller.practitioner, self.caller.name)
+
+    # --- requests ----------------------------------------------------------------------------------------------------
+
+    def received(self, data: bytes) -> None:
+        """One text frame of an authenticated client."""
+        try:
+            frame = protocol.parse(data, self.gateway.json_depth)
+        except protocol.Malformed as refusal:
+            self._not_a_request(refusal)
+            return
+        except protocol.Rejected as refusal:
+            self._take()
+            self.write(protocol.error(refusal.id, refusal.error))
+            return
+        request = frame.request
+        if self._pending is not None and request.id in self._pending:
+            return  # a retry of what is in progress: the one reply answers both
+        try:
+            self._admit(frame)
+            self._submit(request)
+        except SanghaError as failure:
+            self.refuse(request.id, failure)
+
+    def _admit(self, frame: protocol.Frame) -> None:
+        """The request may be worked on. Raises SanghaError."""
+        gateway, settings = self.gateway, self.gateway.settings
+        if gateway.draining:
+            raise Draining("the server is going away; come back and ask again")
+        if not self._take():
+            raise RateLimited(f"more than {settings.requests_per_s:g} requests a second")
+        if self._pending is None:
+            self._pending, self._ledger = set(), RequestLedger()
+        if len(self._pending) >= settings.unanswered_requests:
+            raise RateLimited(f"more than {settings.unanswered_requests} requests without an answer")
+        assert self._ledger is not None
+        self._ledger.admit(frame.request.id, frame.digest)
+        self._pending.add(frame.request.id)
+        gateway.unanswered += 1
+
+    def _take(self) -> bool:
+        settings = self.gateway.settings
+        return settings.lab or self._bucket.take(time.monotonic(), settings.requests_per_s, settings.requests_burst)
+
+    def _not_a_request(self, refusal: protocol.Refusal) -> None:
+        if self.closing:
+            return
+        self.write(protocol.error(refusal.id, refusal.error))
+        if self._malformed is None:
+            self._malformed = MinuteCount()
+        if self._malformed.add(time.monotonic(), self.gateway.settings.malformed_per_minute):
+            self.close(MALFORMED, "too many malformed frames")
+
+    def write(self, payload: bytes) -> None:
+        """A reply or a push for this socket alone; durable."""
+        self.outbox.put(text_frame(payload))
+
+    def reply(self, request_id: int, body: bytes) -> None:
+        """The result of a request."""
+        self._end(request_id)
+        self.write(protocol.result(request_id, body))
+
+    def refuse(self, request_id: int, failure: SanghaError) -> None:
+        """An error instead."""
+        self._end(request_id)
+        self.write(protocol.error(request_id, failure))
+
+    def _end(self, request_id: int) -> None:
+        if self._pending is not None and request_id in self._pending:
+            self._pending.discard(request_id)
+            self.gateway.answered(1)
+
+    def _submit(self, request: protocol.Request) -> None:
+        """Ask now, or behind the look-up that is under way."""
+        if isinstance(request, protocol.Ping):
+            self.reply(request.id, orjson.dumps({"pong": True, "server_time": utc_now()}))
+        elif self._queue is not None:
+            self._queue.append(request)
+        elif (entity := requests.entity_now(self, request)) is not None:
+            requests.dispatch(self, request, entity)
+        else:
+            self._queue = deque((request,))
+            self.gateway.spawn(self._look_up(self._queue))
+
+    async def _look_up(self, queue: deque[protocol.Request]) -> None:
+        """Work off the queue in order; whoever needs a look-up gets it."""
+        while queue and not self.closing:
+            try:
+                await self._work_on(queue[0])
+            except StoreDown:
+                self.refuse(queue[0].id, StorageUnavailable("storage does not answer; try again"))
+            except SanghaError as failure:
+                self.refuse(queue[0].id, failure)
+            except Exception as failure:  # noqa: BLE001 - a bug in one look-up must not silence the requests behind it
+                reference = self.gateway.log_reference("a look-up failed", failure)
+                self.refuse(queue[0].id, Internal(reference))
+            queue.popleft()
+        self._queue = None
+
+    async def _work_on(self, request: protocol.Request) -> None:
+        if isinstance(request, protocol.SpaceList):
+            self.reply(request.id, await requests.list_spaces(self, request))
+            return
+        entity = requests.entity_now(self, request)
+        if entity is None:
+            entity = await requests.find(self, request)
+        if not self.closing:
+            requests.dispatch(self, request, entity)
+
+    # --- following ---------------------------------------------------------------------------------------------------
+
+    @property
+    def joined_spaces(self) -> int:
+        """Spaces that this session follows or is about to."""
+        assert self.caller is not None
+        return len(self.streams) - (self.caller.practitioner in self.streams)
+
+    def want(self, entity: str, after: int | None) -> None:
+        """When the shard says Following, catch up from here (None: the shard sends what there is)."""
+        if after is not None:
+            self._wanted = self._wanted or {}
+            self._wanted[entity] = after
+        elif self._wanted is not None:
+            self._wanted.pop(entity, None)
+
+    def not_following(self, entity: str) -> None:
+        """A join was refused: what was reserved for it is free again (unless the stream is followed since earlier)."""
+        self.want(entity, None)
+        if self.streams.get(entity, self) is None:
+            del self.streams[entity]
+
+    def following(self, table: StreamTable, message: Following) -> None:
+        """The shard counts this session among the stream's followers, as of an offset."""
+        entity, after = message.entity, None
+        if message.snapshot is not None:
+            self.write(protocol.snapshot(message.snapshot, "joined"))
+        elif self._wanted is not None:
+            after = self._wanted.pop(entity, None)
+        stream = self.streams[entity] = table.follow(entity, message.offset, self.outbox, after)
+        if after is not None:
+            self.page_on(stream)
+
+    def page_on(self, stream: Stream) -> None:
+        """The stream may have a gap to fill for this session."""
+        if self._replay is None:
+            self._replay = Replay(self)
+        self._replay.add(stream)
+
+    def dropped(self, stream: Stream, *, catching: bool) -> None:
+        """The shard no longer counts this session among the followers. Who is live has got the push that says why."""
+        self.streams.pop(stream.entity, None)
+        if catching:
+            self.write(protocol.left(stream.name, "not_found"))
+
+    def rejoin(self, entity: str) -> None:
+        """Follow a space again, from where the client is."""
+        if self.closing or self.streams.get(entity, self) is not None:
+            return
+        caller, trace = self.caller, current_request.get()
+
+        def answered(message: Answer | Refused | Paged) -> None:
+            if isinstance(message, Refused) and not self.closing:
+                failure = protocol.from_refused(message)
+                if failure.retryable:
+                    self.gateway.later(RETRY_S, lambda: self.rejoin(entity))
+                else:
+                    self.not_following(entity)
+                    self.write(protocol.left(f"space:{entity}", failure.code))
+
+        self.gateway.router.link(Address("space", entity)).ask(
+            lambda cid: Ask(cid, entity, requests.JOIN, caller, None, trace, False), answered
+        )
