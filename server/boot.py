@@ -68,8 +68,10 @@ class RayLost(Exception):
 class Server:
     """One run of ``sangha serve``."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, ray_started: Callable[[], None] = lambda: None) -> None:
+        """``ray_started``: called once Ray runs in this process (it takes the signal handlers for itself)."""
         self.settings = settings
+        self.ray_started = ray_started
         self.data_dir = settings.data_dir.resolve()
         self.deployment: Deployment | None = None
         self.placement: Placement | None = None
@@ -96,6 +98,7 @@ class Server:
         finally:
             await asyncio.wait([ray_started])
         await ray_started
+        self.ray_started()
         self._mark("ray ready")
         ownership = await self._own_cluster(dsn)
         if settings.link_tls:
@@ -380,7 +383,6 @@ def _runs(pid: int) -> bool:
 
 async def serve(settings: Settings, announce: Callable[[str], None]) -> int:
     """Boot, run until a signal, drain. Returns the exit code; raises CannotServe."""
-    server = Server(settings)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -389,10 +391,15 @@ async def serve(settings: Settings, announce: Callable[[str], None]) -> int:
             _end_at_once(server)
         stop.set()
 
+    def listen_to_signals() -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+            loop.add_signal_handler(number, signalled)
+
+    server = Server(settings, listen_to_signals)
+    listen_to_signals()
     booting = asyncio.create_task(server.boot())
     stopping = asyncio.create_task(stop.wait())
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, signalled)
     try:
         await asyncio.wait([booting, stopping], return_when=asyncio.FIRST_COMPLETED)
         if not booting.done():
