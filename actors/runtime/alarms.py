@@ -31,6 +31,11 @@ class AlarmClock:
     def __init__(self, shard: Shard, slots: Sequence[tuple[int, int]], owns: Callable[[str], bool]) -> None:
         self._shard, self._slots, self._owns = shard, slots, owns
         self._fired: dict[tuple[str, str], float] = {}
+        shard.alarm_handled = self._handled
+
+    def _handled(self, entity: str, name: str) -> None:
+        """Its commit is through: an alarm of that name that is due from now on is another one."""
+        self._fired.pop((entity, name), None)
 
     async def run(self) -> None:
         """For ever."""

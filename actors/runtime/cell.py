@@ -39,7 +39,9 @@ class Outlet(Protocol):
 class Work:
     """One thing for an entity to handle: a command, a signal of the runtime, or a link's question."""
 
-    __slots__ = ("caller", "cid", "claimed", "digest", "entity", "operation", "peer", "request_id", "snapshot", "what")
+    __slots__ = (
+        "caller", "cid", "claimed", "digest", "entity", "missed", "operation", "peer", "request_id", "snapshot", "what",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -58,6 +60,7 @@ class Work:
         self.caller, self.operation, self.digest = caller, operation, digest
         self.request_id, self.snapshot = request_id, snapshot
         self.claimed = False
+        self.missed: list[tuple[int, bytes]] | None = None  # a Follow's frames that were read from the journal for it
 
 
 class Entry:

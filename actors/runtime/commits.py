@@ -1,16 +1,14 @@
 """Moves a shard's batches through the store, one at a time, and recovers from each way in which a commit can end.
 
-While one batch is being committed the next one fills. After an abort or a loss, everything that was decided and not
-committed is forgotten: the entities are loaded again from storage and their works are decided again, in order.
+While one batch is being committed the next one fills. After an abort, everything that was decided and not committed is
+forgotten: the entities are loaded again from storage and their works are decided again, in order.
 
     committed               release
     aborted, storage's fault the batch's callers are told ``storage_unavailable``; what was filling is decided again
     aborted, one bad command everything is decided again, a transaction each; only the guilty one is refused
-    unknown                 settle first (the epoch is raised behind the doubtful transaction); then decide everything again:
-                            what had been committed is found in memory and answered from there
+    unknown                 settle first (the epoch is raised behind the doubtful transaction), then look: if it is there it
+                            was a commit like any other and is released, else it was an abort and all is decided again
     fenced                  the process ends
-
-Pacing: see ``Pacer``.
 """
 
 from __future__ import annotations
@@ -22,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 from actors.runtime.cell import Cell, Entry, Work
 from actors.runtime.entity import Delete, Upsert
-from actors.runtime.errors import ActorUnavailable, Conflict, Invalid, SanghaError, StorageUnavailable
+from actors.runtime.errors import Conflict, Invalid, SanghaError, StorageUnavailable
 from actors.runtime.ports import (
     Alarm,
     Batch,
@@ -40,7 +38,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SETTLE_PAUSE_S: Final = 0.1
-MISSED_PAGE: Final = 10_000
 
 
 class Commits:
@@ -65,29 +62,25 @@ class Commits:
         """Something waits for a commit: take off when this turn of the loop has brought all that it brings."""
         if not self._arranged and self._idle.is_set():
             self._arranged = True
-            self._loop.call_soon(self._take_off)
+            self._shard.spawn(self._fly())
 
-    def _take_off(self) -> None:
+    async def _fly(self) -> None:
         self._arranged = False
-        if self.recovering or not self._idle.is_set():
-            return
         entries = self._shard.gate.takeoff()
-        if entries:
-            self._idle.clear()
-            self._shard.spawn(self._fly(entries))
-
-    async def _fly(self, entries: list[Entry]) -> None:
+        if not entries:
+            return
+        self._idle.clear()
         failure = await self._commit(entries)
         if failure is None:
             self._land()
         else:
-            await self._recover(failure)
+            await self._recover(failure, entries)
         self._idle.set()
         if self._shard.gate.filling:
             self.arrange()
 
     async def _commit(self, entries: Sequence[Entry]) -> CommitAborted | CommitUnknown | None:
-        """One transaction. Fenced never returns: the process ends."""
+        """One transaction, made up before anything else can be decided. Fenced never returns: the process ends."""
         shard = self._shard
         batch = make_batch(entries, self._checkpoints(entries))
         began = shard.clock.monotonic()
@@ -99,7 +92,7 @@ class Commits:
             return CommitAborted(str(down))
         except Fenced as fenced:
             await self._die(fenced)
-        shard.confirmed_at = began
+        shard.confirmed_at = max(shard.confirmed_at, began)
         self.committed += 1
         self.entries += len(entries)
         return None
@@ -112,8 +105,7 @@ class Commits:
         shard = self._shard
         landed = shard.gate.committed()
         if shard.may_speak():
-            for entry in landed:
-                shard.release(entry)
+            shard.release(landed)
         else:
             shard.hold(landed)
 
@@ -124,46 +116,54 @@ class Commits:
 
     # -- what can go wrong ----------------------------------------------------------------------------------------
 
-    async def _recover(self, failure: CommitAborted | CommitUnknown) -> None:
+    async def _recover(self, failure: CommitAborted | CommitUnknown, entries: Sequence[Entry]) -> None:
         shard = self._shard
         self.recovering = True
-        if isinstance(failure, CommitUnknown):
-            log.warning("a commit's outcome is unknown: %s", failure)
-            shard.gate.doubtful()
-            await self._settle()
+        if await self._came_through(failure, entries):
+            self._land()
         else:
+            await self._roll_back(failure)
+        self.recovering = False
+        shard.resume()
+
+    async def _came_through(self, failure: CommitAborted | CommitUnknown, entries: Sequence[Entry]) -> bool:
+        """Whether a commit that ended badly is in storage nevertheless: one row of it tells for all."""
+        if not isinstance(failure, CommitUnknown):
             log.warning("a commit was aborted: %s", failure)
+            return False
+        log.warning("a commit's outcome is unknown: %s", failure)
+        self._shard.gate.doubtful()
+        await self._settle()
+        row = next((row for entry in entries for row in entry.journal), None)
+        return row is not None and await self._shard.stored_seq(row.entity_id) >= row.seq
+
+    async def _roll_back(self, failure: CommitAborted | CommitUnknown) -> None:
+        shard = self._shard
         flown, filled = shard.gate.failed()
-        again = [entry.work for entry in filled]
+        again = [entry.work for entry in flown]
         cells = list({entry.cell.id: entry.cell for entry in (*flown, *filled)}.values())
         for cell in cells:
             cell.ready = False
-        alone = False
-        if isinstance(failure, CommitUnknown):
-            again = [entry.work for entry in flown] + again
-        elif failure.data_error:
-            alone = True
-            again = [entry.work for entry in flown] + again
-        else:
-            again = self._tell_unavailable(flown) + again
+        if isinstance(failure, CommitAborted) and not failure.data_error:
+            again = self._tell_unavailable(flown)
+            if again:
+                await asyncio.sleep(
+                    SETTLE_PAUSE_S
+                )  # a full disk answers fast, and what the runtime asks is asked again
+        again += [entry.work for entry in filled]
         await shard.load(cells)
-        missed = await self._missed(cells)
-        if alone:
-            await self._decide_alone(again)
-        self.recovering = False
-        if not alone:
-            self._decide_again(again)
-        for cell, rows in missed:
-            shard.followers.push_missed(cell, rows)
-        for cell in cells:
-            shard.issue(cell, cell.agenda.effects.values())
-        shard.resume()
+        if isinstance(failure, CommitAborted) and failure.data_error:
+            for work in again:
+                await self._decide_alone(work)
+        else:
+            self._wait_first(again)
 
     async def _settle(self) -> None:
-        pause = SETTLE_PAUSE_S
+        shard, pause = self._shard, SETTLE_PAUSE_S
         while True:
+            began = shard.clock.monotonic()
             try:
-                await self._shard.store.settle()
+                await shard.store.settle()
             except StoreDown as down:
                 log.warning("storage does not answer: %s", down)
                 await asyncio.sleep(pause)
@@ -171,6 +171,7 @@ class Commits:
             except Fenced as fenced:
                 await self._die(fenced)
             else:
+                shard.confirmed_at = max(shard.confirmed_at, began)
                 return
 
     def _tell_unavailable(self, flown: Iterable[Entry]) -> list[Work]:
@@ -183,63 +184,41 @@ class Commits:
                 self._shard.refuse(entry.work, StorageUnavailable("storage failed; nothing was changed, try again"))
         return again
 
-    async def _missed(self, cells: Iterable[Cell]) -> list[tuple[Cell, Sequence[JournalRow]]]:
-        """Events that turned out to be committed and were not yet seen by those who follow."""
-        missed = []
-        for cell in cells:
-            while cell.head < cell.offset:
-                if not cell.links:
-                    cell.head = cell.offset
-                    break
-                try:
-                    rows = await self._shard.store.page(cell.id, cell.head, MISSED_PAGE, 2**62)
-                except StoreDown:
-                    await asyncio.sleep(SETTLE_PAUSE_S)
-                    continue
-                except Fenced as fenced:
-                    await self._die(fenced)
-                    raise
-                missed.append((cell, rows))
-                break
-        return missed
-
-    def _decide_again(self, works: Iterable[Work]) -> None:
-        """In order, before anything that came later. Claims that were made are still ours."""
-        shard = self._shard
+    def _wait_first(self, works: Iterable[Work]) -> None:
+        """To be decided again, in order, before anything that came later. Claims that were made are still ours."""
         by_cell: dict[str, list[Work]] = {}
         for work in works:
             by_cell.setdefault(work.entity, []).append(work)
         for entity, again in by_cell.items():
-            shard.cells[entity].mailbox.extendleft(reversed(again))
-            shard.drain(shard.cells[entity])
+            self._shard.cells[entity].mailbox.extendleft(reversed(again))
 
-    async def _decide_alone(self, works: Iterable[Work]) -> None:
-        """A transaction each, in order; a command whose content storage refuses is the guilty one."""
+    async def _decide_alone(self, work: Work) -> None:
+        """A transaction for one work; if storage refuses the content then this is the guilty one."""
         shard = self._shard
-        for work in works:
-            cell = shard.cells[work.entity]
+        cell = shard.cells[work.entity]
+        while True:
             refusal = await shard.handle_alone(cell, work)
             if refusal is not None:
                 shard.refuse(work, refusal)
-                continue
+                return
             entries = shard.gate.takeoff()
             if not entries:
-                continue
+                return
             failure = await self._commit(entries)
-            if failure is None:
+            if failure is None or await self._came_through(failure, entries):
                 self._land()
-                continue
-            if isinstance(failure, CommitUnknown):
-                shard.gate.doubtful()
-                await self._settle()
+                return
             shard.gate.failed()
             cell.ready = False
             await shard.load([cell])
-            shard.refuse(work, self._verdict(failure, cell, work))
+            if isinstance(failure, CommitUnknown):
+                continue
+            if work.peer is not None or failure.data_error:
+                shard.refuse(work, self._verdict(failure, cell, work))
+                return
+            await asyncio.sleep(SETTLE_PAUSE_S)
 
-    def _verdict(self, failure: CommitAborted | CommitUnknown, cell: Cell, work: Work) -> SanghaError:
-        if isinstance(failure, CommitUnknown):
-            return ActorUnavailable("the outcome was unknown for a while; ask again with the same id")
+    def _verdict(self, failure: CommitAborted, cell: Cell, work: Work) -> SanghaError:
         if not failure.data_error:
             return StorageUnavailable("storage failed; nothing was changed, try again")
         if work.peer is None:
@@ -254,16 +233,16 @@ class Commits:
 
 
 def make_batch(entries: Iterable[Entry], checkpoints: list[Checkpoint]) -> Batch:
-    """What a transaction writes for these entries: rows coalesced by key, the last one wins."""
+    """What a transaction writes for these entries: rows and alarms coalesced by key, the last one wins."""
     journal: list[JournalRow] = []
     rows: dict[tuple[str, str], Upsert | Delete] = {}
     alarms: dict[tuple[str, str], Alarm] = {}
     claims = []
     for entry in entries:
         journal += entry.journal
-        claims += entry.claims
         for row in entry.rows:
             rows[row.table, row.id if isinstance(row, Delete) else str(row.values["id"])] = row
+        claims += entry.claims
         for alarm in entry.alarms:
             alarms[alarm.entity_id, alarm.name] = alarm
     return Batch(

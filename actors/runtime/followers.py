@@ -7,7 +7,6 @@ frames, else from the journal page by page; past ``REPLAY_EVENTS`` or ``REPLAY_B
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
@@ -31,7 +30,6 @@ REPLAY_BYTES: Final = 4 * 2**20
 """Past either, reading a snapshot is cheaper for both ends than reading the gap."""
 BEYOND: Final = 2**52
 """Added to the head: an offset that no stream has, which is answered with a snapshot."""
-RETRY_S: Final = 0.2
 PAGE_EVENTS: Final = 1_000
 PAGE_BYTES: Final = 256 * 1024
 
@@ -154,22 +152,24 @@ class Followers:
             self._unavailable(entry.work, down)
             return
         frames = self._frames(cell, rows)
-        through = rows[-1].stream_offset or page.after if rows else cell.head
-        left = cell.head - through
-        if frames and left * sum(map(len, frames)) / len(frames) > REPLAY_BYTES:
+        through = page.after + len(frames)
+        if not frames or (cell.head - through) * sum(map(len, frames)) / len(frames) > REPLAY_BYTES:
             # Taken through the mailbox once more, so that the snapshot stands at a place in the order.
             beyond = Page(page.cid, page.entity, cell.head + BEYOND, page.max_bytes, page.caller)
             self._shard.submit(Work(cell.id, beyond, peer=entry.work.peer, cid=page.cid, caller=page.caller))
             return
+        await self._shard.confirmed()
         self._send(entry.work, Paged(page.cid, frames, through, through == cell.head))
 
     async def _history(self, entry: Entry, ask: History) -> None:
         cell, shard = entry.cell, self._shard
         try:
-            rows = await self._rows(cell, ask.after, ask.limit, wire.MAX_FRAME_BYTES // 4)
+            rows = await shard.store.page(cell.id, ask.after, ask.limit, wire.MAX_FRAME_BYTES // 4)
         except (StoreDown, Fenced) as down:
             self._unavailable(entry.work, down)
             return
+        rows = [row for row in rows if (row.stream_offset or 0) <= cell.head]
+        await shard.confirmed()
         events = []
         for row in rows:
             published = shard.kind.publish(shard.kind.decode_event(row.format, row.data))
@@ -178,60 +178,57 @@ class Followers:
         more = bool(events) and events[-1][0] < cell.head
         self._send(entry.work, Answer(ask.cid, history_json(events, more=more)))
 
-    def _refollow(self, entry: Entry, link: Outlet, follow: Follow) -> None:
-        """A gateway's link is back: what its sessions missed, then live, then the full presence."""
-        cell = entry.cell
-        recent = cell.recent(follow.after) if follow.after <= cell.head else None
-        if recent is not None:
-            self._resync(cell, link, follow, [Pushed(cell.id, offset, frame) for offset, frame in recent], None)
-        elif follow.after > cell.head or cell.head - follow.after > REPLAY_EVENTS:
-            self._resync(cell, link, follow, [], self._snapshot(entry))
-        else:
-            self._shard.spawn(self._refollow_from_journal(entry, link, follow))
+    def must_read(self, cell: Cell, work: Work) -> bool:
+        """Whether the journal has to be read for this work, before it is taken up. It keeps its place in the mailbox, so
+        that nobody begins to follow through the same link, or is pushed to, ahead of what the link missed."""
+        if not isinstance(work.what, tuple) or work.missed is not None:
+            return False
+        follow = work.what[1]
+        if not isinstance(follow, Follow) or follow.after > cell.head or cell.head - follow.after > REPLAY_EVENTS:
+            return False
+        return cell.recent(follow.after) is None
 
-    async def _refollow_from_journal(self, entry: Entry, link: Outlet, follow: Follow) -> None:
-        cell, after, size = entry.cell, follow.after, 0
-        missed: list[Pushed] = []
-        while after < cell.head and size <= REPLAY_BYTES:
+    async def read(self, cell: Cell, work: Work) -> None:
+        """What a link missed, page by page. Nothing where it is too much, not kept or out of reach: a snapshot then."""
+        missed: list[tuple[int, bytes]] = []
+        work.missed = missed
+        after, size = work.what[1].after, 0
+        while after < cell.head:
             try:
                 rows = await self._rows(cell, after, PAGE_EVENTS, PAGE_BYTES)
+            except StoreDown:
+                rows = []
             except Fenced as fenced:
                 self._shard.fenced(fenced)
-                return
-            except StoreDown:
-                await asyncio.sleep(RETRY_S)
-                if link not in self._entities:
-                    return
-                continue
-            if not rows:
-                break
+                rows = []
             frames = self._frames(cell, rows)
-            missed += [Pushed(cell.id, row.stream_offset or 0, f) for row, f in zip(rows, frames, strict=True)]
             size += sum(map(len, frames))
-            after = rows[-1].stream_offset or cell.head
-        if self._shard.cells.get(cell.id) is not cell:
-            self._shard.submit(Work(cell.id, (link, follow)))
-            return
-        if size > REPLAY_BYTES:
-            again = Follow(follow.entity, cell.head + BEYOND, follow.sessions)
-            self._shard.submit(Work(cell.id, (link, again)))
-            return
-        self._resync(cell, link, follow, missed, None)
+            if not rows or size > REPLAY_BYTES:
+                missed.clear()
+                return
+            missed += [(row.stream_offset or 0, frame) for row, frame in zip(rows, frames, strict=True)]
+            after = missed[-1][0]
 
-    def _resync(
-        self, cell: Cell, link: Outlet, follow: Follow, missed: Sequence[Pushed], snapshot: bytes | None
-    ) -> None:
+    def _refollow(self, entry: Entry, link: Outlet, follow: Follow) -> None:
+        """A gateway's link is back: what its sessions missed, then live, then the full presence."""
         if link not in self._entities:
             return
-        for message in missed:
-            link.send(message)
+        cell, missed = entry.cell, entry.work.missed or []
+        after = missed[-1][0] if missed else follow.after
+        recent = cell.recent(after) if after <= cell.head else None
+        snapshot = self._snapshot(entry) if recent is None else None
+        for offset, frame in (*missed, *recent) if recent is not None else ():
+            link.send(Pushed(cell.id, offset, frame))
         link.send(Resynced(cell.id, cell.head, snapshot))
         self._add(cell, link, follow.sessions)
         self._attached(cell, link, follow.sessions)
 
     async def _rows(self, cell: Cell, after: int, limit: int, max_bytes: int) -> Sequence[JournalRow]:
-        """Journal rows up to what was released: storage may already have more than this process has said."""
+        """Journal rows up to what was released: storage may already have more than this process has said. None at all
+        where the first that is due is no longer kept."""
         rows = await self._shard.store.page(cell.id, after, limit, max_bytes)
+        if rows and rows[0].stream_offset != after + 1:
+            return []
         return [row for row in rows if (row.stream_offset or 0) <= cell.head]
 
     def _frames(self, cell: Cell, rows: Sequence[JournalRow]) -> list[bytes]:
@@ -244,19 +241,13 @@ class Followers:
             frames.append(event_frame(cell.stream, row.stream_offset, row.at, published))
         return frames
 
-    def push_missed(self, cell: Cell, rows: Sequence[JournalRow]) -> None:
-        """Events that were committed but not released (the outcome was unknown for a while) go to the followers."""
-        for row, frame in zip(rows, self._frames(cell, rows), strict=True):
-            assert row.stream_offset is not None
-            cell.released(row.stream_offset, frame)
-            for link in cell.links:
-                link.send(Pushed(cell.id, row.stream_offset, frame))
-
     def _send(self, work: Work, message: wire.ToClient) -> None:
         if work.peer is not None:
             work.peer.send(message)
 
     def _unavailable(self, work: Work, down: Exception) -> None:
         log.warning("a page could not be read: %s", down)
+        if isinstance(down, Fenced):
+            self._shard.fenced(down)
         refusal = StorageUnavailable("storage does not answer; try again")
         self._send(work, Refused(work.cid, refusal.code, refusal.message))

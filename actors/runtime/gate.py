@@ -7,7 +7,7 @@ may leave at once. One batch flies (is being committed) while the next fills: th
 
     IDLE ──takeoff──▶ FLYING ──committed──▶ IDLE          entries leave, in order
                         ├─────failed─────▶ IDLE           all entries come back, flying ones first, to be decided again
-                        └─────doubtful───▶ DOUBTFUL ──failed──▶ IDLE   (the same, once storage has told what happened)
+                        └─────doubtful───▶ DOUBTFUL ──committed or failed──▶ IDLE   (once storage has told which it was)
 
 ``failed`` gives the filling batch back too: it was decided on top of what did not happen. While DOUBTFUL nothing takes off.
 An illegal call raises and changes nothing. The shell that commits is ``shard.py``; ``tests/unit/test_gate.py`` walks every
@@ -88,7 +88,7 @@ class Gate(Generic[E]):
 
     def committed(self) -> list[E]:
         """The flying batch is durable: its entries leave now, in this order (also those that joined it in flight)."""
-        self._require(Phase.FLYING)
+        self._require(Phase.FLYING, Phase.DOUBTFUL)
         batch, self._flying = self._flying, _Batch()
         for entity in batch.changed:
             if self._dirty.get(entity) is batch:
@@ -97,7 +97,7 @@ class Gate(Generic[E]):
         return batch.entries
 
     def doubtful(self) -> None:
-        """The commit's outcome is unknown: nothing leaves and nothing takes off until ``failed``."""
+        """The commit's outcome is unknown: nothing leaves and nothing takes off until it is known."""
         self._require(Phase.FLYING)
         self.phase = Phase.DOUBTFUL
 

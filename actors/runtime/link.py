@@ -304,7 +304,9 @@ class _ClientConnection(_Frames):
     def connection_lost(self, exc: Exception | None) -> None:
         self._client.lost(self.generation)
         self.closed.set_result(None)
-        self.proven.cancel()
+        if not self.proven.done():
+            self.proven.set_exception(ConnectionError("it hung up in the handshake"))
+            self.proven.exception()  # seen: whoever waited may be gone
 
 
 class LinkClient:
@@ -424,8 +426,6 @@ class LinkClient:
             try:
                 await connection.proven
             except asyncio.CancelledError:
-                if connection.closed.done():  # it ended in the handshake; any other cancellation is ours
-                    raise ConnectionError(f"{self.kind}/{self.shard} hung up in the handshake") from None
                 connection.abort()  # a stopped process accepts and says nothing
                 raise
         return connection

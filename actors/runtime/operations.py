@@ -41,7 +41,9 @@ class Verdict(Enum):
 
 def split(operation_id: str) -> tuple[str, int] | None:
     """``<session>:<n>`` as its parts; None for any other operation id."""
-    session, _, number = operation_id.rpartition(":")
+    session, _, number = operation_id.partition(
+        ":"
+    )  # an effect's id has more colons and no counter, whatever it ends in
     return (session, int(number)) if session and number.isascii() and number.isdigit() else None
 
 
@@ -81,7 +83,7 @@ class OperationMemory:
         """The operation was done (or, on replay, had been)."""
         self._done[operation_id] = (digest, reply)
         self._cleared.discard(operation_id)
-        if len(self._done) > REMEMBERED:
+        while len(self._done) > REMEMBERED:  # more than one over: what was looked up counts too
             del self._done[next(iter(self._done))]
             self._whole = False
         parts = split(operation_id)

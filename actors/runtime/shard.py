@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import Any, Final, Protocol
@@ -40,11 +40,11 @@ from actors.runtime.entity import (
     Subscriber,
     Tick,
 )
-from actors.runtime.errors import CODES, ActorUnavailable, Conflict, Internal, SanghaError, StorageUnavailable
+from actors.runtime.errors import CODES, ActorUnavailable, Conflict, Draining, Internal, SanghaError, StorageUnavailable
 from actors.runtime.followers import Followers
 from actors.runtime.gate import Gate
 from actors.runtime.operations import WINDOW, Verdict
-from actors.runtime.ports import Alarm, Checkpoint, Claim, Clock, Fenced, JournalRow, Store, StoreDown
+from actors.runtime.ports import Alarm, Checkpoint, Claim, Clock, Fenced, JournalRow, Loaded, Store, StoreDown
 from actors.runtime.trace import request_id
 from actors.runtime.wire import Answer, Ask, Dropped, Follow, History, Page, Pushed, Refused, Unfollow
 
@@ -58,6 +58,8 @@ EFFECT_ALARM_S: Final = 30.0
 CLAIM_TTL_S: Final = 60.0
 NOTHING_DECIDED: Final = Decision()
 LOAD_BATCH: Final = 500
+LOAD_PAUSE_S: Final = 0.05
+CONFIRM_PAUSE_S: Final = 0.2
 LOAD_PATIENCE_S: Final = 5.0
 """Without storage, callers wait this long for an entity to be loaded before they are told."""
 
@@ -102,6 +104,9 @@ class Shard:
         self._to_load: list[str] = []
         self._loader: asyncio.Task[None] | None = None
         self._unconfirmed: list[Entry] = []
+        self._releasing = False
+        self._fenced = self._stopped = False
+        self.alarm_handled: Callable[[str, str], None] = lambda _entity, _name: None
         self._backlog: list[Work] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self.commits = Commits(self)
@@ -153,12 +158,16 @@ class Shard:
 
     def submit(self, work: Work) -> None:
         """Take a work to its entity, loading it first where it is not live."""
+        if self._stopped:
+            if work.peer is not None:
+                work.peer.send(refused(work.cid, Draining("this shard stops; try again")))
+            return
         if work.peer is not None:
             if self.waiting >= self.limits.queue:
                 work.peer.send(refused(work.cid, ActorUnavailable("too many commands wait in this shard; try again")))
                 return
             self.waiting += 1
-        if self.commits.recovering:
+        if self.commits.recovering or self._releasing:
             self._backlog.append(work)
             return
         cell = self.cells.get(work.entity) or self._activate(work)
@@ -173,9 +182,12 @@ class Shard:
 
     def resume(self) -> None:
         """After a recovery: what waited, in order."""
-        backlog, self._backlog = self._backlog, []
         for cell in list(self.cells.values()):
             self.drain(cell)
+        self._take_backlog()
+
+    def _take_backlog(self) -> None:
+        backlog, self._backlog = self._backlog, []
         for work in backlog:
             self.waiting -= work.peer is not None
             self.submit(work)
@@ -205,32 +217,53 @@ class Shard:
         while self._to_load:
             await asyncio.sleep(0)  # so that all that arrived in this turn is loaded by one query
             ids, self._to_load = self._to_load[:LOAD_BATCH], self._to_load[LOAD_BATCH:]
-            await self.load([self.cells[entity] for entity in ids])
+            loaded = await self._loaded(ids)
             for entity in ids:
-                self.issue(self.cells[entity], self.cells[entity].agenda.effects.values())
-                self.drain(self.cells[entity])
+                self._activated(self.cells[entity], loaded[entity])
+
+    def _activated(self, cell: Cell, loaded: Loaded) -> None:
+        try:
+            cell.restore(self.kind, loaded)
+        except Exception as bug:  # noqa: BLE001 - an entity that cannot be read must not end its neighbours
+            del self.cells[cell.id]
+            for work in cell.mailbox:
+                self.refuse(work, self._internal(cell, work, bug))
+            return
+        self.issue(cell, cell.agenda.effects.values())
+        self.drain(cell)
 
     async def load(self, cells: list[Cell]) -> None:
-        """Make cells what storage has. Without storage it tries on; callers are told after a while."""
-        ids = [cell.id for cell in cells]
-        began, pause = self.clock.monotonic(), 0.05
+        """Make cells what storage has."""
+        loaded = await self._loaded([cell.id for cell in cells])
+        for cell in cells:
+            cell.restore(self.kind, loaded[cell.id])
+
+    async def stored_seq(self, entity_id: str) -> int:
+        """The sequence number of the entity's last event in storage."""
+        loaded = (await self._loaded([entity_id]))[entity_id]
+        if loaded.events:
+            return loaded.events[-1].seq
+        return loaded.checkpoint.seq if loaded.checkpoint is not None else 0
+
+    async def _loaded(self, ids: list[str]) -> Mapping[str, Loaded]:
+        """From storage. Where it does not answer this tries on; callers are told after a while."""
+        began, pause = self.clock.monotonic(), LOAD_PAUSE_S
         while True:
             try:
-                loaded = await self.store.load(ids)
-                break
+                return await self.store.load(ids)
             except Fenced as fenced:
                 self.fenced(fenced)
                 await asyncio.Future()
             except StoreDown:
                 if self.clock.monotonic() - began > LOAD_PATIENCE_S:
-                    self._refuse_waiting(cells)
+                    self._refuse_waiting()
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 1.0)
-        for cell in cells:
-            cell.restore(self.kind, loaded[cell.id])
 
-    def _refuse_waiting(self, cells: list[Cell]) -> None:
-        for cell in cells:
+    def _refuse_waiting(self) -> None:
+        for cell in self.cells.values():
+            if cell.loads:
+                continue
             waiting, cell.mailbox = list(cell.mailbox), type(cell.mailbox)()
             for work in waiting:
                 if work.peer is None:
@@ -243,6 +276,8 @@ class Shard:
     def handle(self, cell: Cell, work: Work) -> bool:
         """Decide a work, or answer it from memory. False, and nothing done, where storage has to be asked first."""
         if work.operation is None:
+            if self.followers.must_read(cell, work):
+                return False
             self._decide(cell, work)
             return True
         verdict, reply = cell.operations.judge(work.operation, work.digest)
@@ -278,8 +313,10 @@ class Shard:
         self.drain(cell)
 
     async def prepare(self, cell: Cell, work: Work) -> SanghaError | None:
-        """Look an unsure operation up, or claim the names that a command needs."""
-        assert work.operation is not None
+        """Look an unsure operation up, claim the names that a command needs, or read what a link missed."""
+        if work.operation is None:
+            await self.followers.read(cell, work)
+            return None
         try:
             if cell.operations.judge(work.operation, work.digest)[0] is Verdict.UNSURE:
                 asked = list({w.operation for w in (work, *cell.mailbox) if w.operation is not None})
@@ -315,14 +352,15 @@ class Shard:
         now = self.clock.now()
         context = self.context(cell, now, work)
         entry = Entry(cell, work)
+        before = cell.state, cell.seq, cell.offset, cell.agenda, cell.live
         try:
-            decision = self.kind.decide(cell.state, work.what, context)
+            self._apply(entry, self.kind.decide(cell.state, work.what, context), now)
         except SanghaError as refusal:
             entry.refusal = refusal
         except Exception as bug:  # noqa: BLE001 - a bug in a domain must fail its command, not its neighbours
+            cell.state, cell.seq, cell.offset, cell.agenda, cell.live = before
+            entry = Entry(cell, work)
             entry.refusal = self._internal(cell, work, bug)
-        else:
-            self._apply(entry, decision, now)
         if work.request_id is not None:
             self._trace(cell, work, entry)
         self.enter(entry)
@@ -404,8 +442,9 @@ class Shard:
 
     def _internal(self, cell: Cell, work: Work, bug: Exception) -> Internal:
         reference = secrets.token_hex(6)
-        request_id.set(work.request_id or work.operation)
+        token = request_id.set(work.request_id or work.operation)
         log.error("internal error %s in %s deciding %s", reference, cell.stream, type(work.what).__name__, exc_info=bug)
+        request_id.reset(token)
         return Internal(f"something went wrong here; reference {reference}")
 
     def _trace(self, cell: Cell, work: Work, entry: Entry) -> None:
@@ -421,51 +460,70 @@ class Shard:
         if self.gate.enter(entry.cell.id, entry, changes=entry.changes):
             self.commits.arrange()
         elif self.may_speak():
-            self.release(entry)
+            self.release([entry])
         else:
             self.hold([entry])
 
     def may_speak(self) -> bool:
         """Whether the lease was confirmed recently, and nothing older still waits to be said."""
-        return not self._unconfirmed and self.clock.monotonic() - self.confirmed_at <= LEASE_S
+        return not self._unconfirmed and self._fresh()
+
+    def _fresh(self) -> bool:
+        return not self._fenced and self.clock.monotonic() - self.confirmed_at <= LEASE_S
 
     def hold(self, entries: list[Entry]) -> None:
         """Nothing of this may be said before the lease is confirmed again."""
         if entries and not self._unconfirmed:
-            self.spawn(self._confirm())
+            self.spawn(self.confirmed())
         self._unconfirmed += entries
 
-    async def _confirm(self) -> None:
-        """Storage confirms the lease; then all that could not be said is said."""
-        while self._unconfirmed:
+    async def confirmed(self) -> None:
+        """Wait until the shard may speak: storage confirms the lease, then all that could not be said is said."""
+        while not self.may_speak():
+            if self._fenced:
+                await asyncio.Future()
             began = self.clock.monotonic()
             try:
                 await self.store.confirm()
             except Fenced as fenced:
                 self.fenced(fenced)
-                return
-            except StoreDown:
-                await asyncio.sleep(0.2)
                 continue
-            self.confirmed_at = began
-            entries, self._unconfirmed = self._unconfirmed, []
-            for entry in entries:
-                self.release(entry)
+            except StoreDown:
+                await asyncio.sleep(CONFIRM_PAUSE_S)
+                continue
+            self.confirmed_at = max(self.confirmed_at, began)
+            if self._fresh():
+                entries, self._unconfirmed = self._unconfirmed, []
+                self.release(entries)
 
-    def release(self, entry: Entry) -> None:
-        """What an entry has to say: the answer, numbered pushes, unnumbered ones, who follows from now and who no more."""
-        cell, work = entry.cell, entry.work
+    def release(self, entries: Iterable[Entry]) -> None:
+        """Say what entries have to say, in order. What follows from it (who came, who went) is decided after all of them."""
+        self._releasing = True
+        try:
+            for entry in entries:
+                self._release(entry)
+        finally:
+            self._releasing = False
+        if self._backlog and not self.commits.recovering:
+            self._take_backlog()
+
+    def _release(self, entry: Entry) -> None:
+        """The answer, numbered pushes, unnumbered ones, who follows from now and who no more."""
+        work = entry.work
         if isinstance(work.what, (Page, History, tuple)):
             self.followers.answer(entry)
             return
         self._reply(entry)
+        if entry.refusal is None:
+            self._tell_followers(entry, entry.decision or NOTHING_DECIDED)
+            self._follow_up(entry)
+
+    def _tell_followers(self, entry: Entry, decision: Decision) -> None:
+        cell, work = entry.cell, entry.work
         for offset, frame in entry.frames:
             cell.released(offset, frame)
             for link in cell.links:
                 link.send(Pushed(cell.id, offset, frame))
-        if entry.refusal is not None:
-            return
-        decision = entry.decision or NOTHING_DECIDED
         for push in decision.pushes:
             self.push(cell, push)
         if entry.subscribes:
@@ -474,6 +532,14 @@ class Shard:
             self.followers.greet(entry)
         if decision.unsubscribe:
             self._drop(cell, decision.unsubscribe)
+
+    def _follow_up(self, entry: Entry) -> None:
+        """What happens elsewhere because of it: effects go out, a handled alarm may fire anew."""
+        cell, work = entry.cell, entry.work
+        if isinstance(work.what, AlarmFired):
+            self.alarm_handled(cell.id, work.what.name)
+        if cell.issued:
+            cell.issued.intersection_update(entry.agenda.effects)
         if entry.agenda.effects:
             self.issue(cell, entry.agenda.effects.values())
 
@@ -518,7 +584,7 @@ class Shard:
     # -- effects, timers ------------------------------------------------------------------------------------------
 
     def issue(self, cell: Cell, effects: Iterable[Effect]) -> None:
-        """Send the effects that are not on their way yet."""
+        """Send the effects that are not on their way yet. One is on its way until the commit that takes it off the agenda."""
         for effect in effects:
             if effect.id not in cell.issued:
                 cell.issued.add(effect.id)
@@ -533,9 +599,10 @@ class Shard:
                 done = EffectDone(id=effect.id, error=answer.code)
             else:
                 done = EffectDone(id=effect.id, reply=answer.body)
-            cell.issued.discard(effect.id)
             self.submit(Work(cell.id, done))
 
+        if self._stopped:
+            return
         operation = f"effect:{self.kind.kind}:{cell.id}:{effect.id}"
         self._post.post(effect.target, effect.command, operation, answered)
 
@@ -578,6 +645,8 @@ class Shard:
 
     def passivate(self, at_least: int = 0) -> int:
         """Put idle entities to rest: those idle long enough, and the longest idle where room is needed."""
+        if self._unconfirmed:
+            return 0  # what is still to be said may make someone follow
         now = self.clock.monotonic()
         idle = [cell for cell in self.cells.values() if self._may_rest(cell)]
         idle.sort(key=lambda cell: cell.used_at)
@@ -602,8 +671,9 @@ class Shard:
 
     def fenced(self, reason: Exception) -> None:
         """Another owns what is ours: say and write nothing more."""
-        self.confirmed_at = float("-inf")
-        self._halt(str(reason))
+        if not self._fenced:
+            self._fenced = True
+            self._halt(str(reason))
 
     def spawn(self, coroutine: Any) -> asyncio.Task[None]:
         """A task that is kept until it ends and whose failure is not lost."""
@@ -640,8 +710,9 @@ class Shard:
                 log.warning("storage does not answer: %s", down)
 
     async def stop(self) -> None:
-        """Finish what is in flight; then nothing of this shard runs any more."""
+        """Finish what is in flight; then nothing of this shard runs any more, and who asks is told to come back."""
         await self.commits.drained()
+        self._stopped = True
         for task in list(self._tasks):
             task.cancel()
 
