@@ -40,6 +40,8 @@ from storage.store import PostgresStore
 log = logging.getLogger(__name__)
 
 RETRY_S: Final = 0.2
+KNOWN_ADDRESSES: Final = 100_000
+"""Addresses whose link is remembered: a hash of the id for each message was a tenth of a busy gateway's time."""
 LAB_PARTICIPANTS: Final = 1_000_000
 """Load tests ask for more room than any real space has."""
 OWN_IDLE_PROBE_S: Final = 5.0
@@ -100,10 +102,19 @@ class Links:
         self._security = link_security(deployment)
         self._on_message, self._follows = on_message, follows
         self._links: dict[Spec, LinkClient] = {}
+        self._known: dict[Address, LinkClient] = {}
 
     def link(self, address: Address) -> LinkClient:
         """The link to the shard that hosts an entity."""
-        spec = self._placement.spec_of(address.kind, address.id)
+        known = self._known.get(address)
+        if known is not None:
+            return known
+        if len(self._known) >= KNOWN_ADDRESSES:
+            self._known.clear()
+        link = self._known[address] = self._link(self._placement.spec_of(address.kind, address.id))
+        return link
+
+    def _link(self, spec: Spec) -> LinkClient:
         link = self._links.get(spec)
         if link is None:
             link = self._links[spec] = LinkClient(
@@ -305,8 +316,17 @@ class GatewayHost(_Host):
         self.run(self._start())
 
     async def _start(self) -> None:
-        deployment = self.deployment
-        links = Links(deployment, self.placement, f"gateway/{self.index}", self._message, self._follows)
+        deployment, layouts = self.deployment, self.placement.layouts
+
+        # Functions and not methods: Ray wraps every method of an actor's class for tracing, a microsecond a call.
+        def message(link: LinkClient, what: Any) -> None:
+            gateway.on_message(link.kind, what)
+
+        def follows(link: LinkClient) -> Sequence[Follow]:
+            layout = layouts[link.kind]
+            return [f for f in gateway.follows(link.kind) if layout.shard_of(f.entity) == link.shard]
+
+        links = Links(deployment, self.placement, f"gateway/{self.index}", message, follows)
         queries = Queries(deployment.dsn)
         gateway = Gateway(
             self.settings.model_copy(update={"port": deployment.port}),
@@ -324,15 +344,6 @@ class GatewayHost(_Host):
         await gateway.start()
         log.info("gateway ready on port %d", deployment.port)
         self.started.set()
-
-    def _message(self, link: LinkClient, message: Any) -> None:
-        assert self.gateway is not None
-        self.gateway.on_message(link.kind, message)
-
-    def _follows(self, link: LinkClient) -> Sequence[Follow]:
-        assert self.gateway is not None
-        layout = self.placement.layouts[link.kind]
-        return [f for f in self.gateway.follows(link.kind) if layout.shard_of(f.entity) == link.shard]
 
     async def _topology(self) -> dict[str, Any]:
         answer: dict[str, Any] = await self.placement.call(ray_actors.COORDINATOR, "topology")

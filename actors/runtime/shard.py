@@ -101,6 +101,7 @@ class Shard:
         self.activations = 0
         self.confirmed_at = float("-inf")
         self._post, self._halt, self._owns = post, halt, owns
+        self._traces = log.isEnabledFor(logging.DEBUG)
         self._to_load: list[str] = []
         self._loader: asyncio.Task[None] | None = None
         self._unconfirmed: list[Entry] = []
@@ -361,7 +362,7 @@ class Shard:
             cell.state, cell.seq, cell.offset, cell.agenda, cell.live = before
             entry = Entry(cell, work)
             entry.refusal = self._internal(cell, work, bug)
-        if work.request_id is not None:
+        if self._traces or (work.caller is not None and work.caller.session is None):
             self._trace(cell, work, entry)
         self.enter(entry)
 
@@ -448,9 +449,11 @@ class Shard:
         return Internal(f"something went wrong here; reference {reference}")
 
     def _trace(self, cell: Cell, work: Work, entry: Entry) -> None:
-        token = request_id.set(work.request_id)
+        """A line a command: those that came over HTTP always, those of sockets (thousands a second) at level debug."""
+        level = logging.DEBUG if self._traces else logging.INFO
+        token = request_id.set(work.request_id or work.operation)
         outcome = entry.refusal.code if entry.refusal is not None else "ok"
-        log.info("%s %s %s", type(work.what).__name__, cell.stream, outcome)
+        log.log(level, "%s %s %s", type(work.what).__name__, cell.stream, outcome)
         request_id.reset(token)
 
     # -- out ------------------------------------------------------------------------------------------------------
