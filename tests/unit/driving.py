@@ -6,8 +6,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
+from hypothesis import settings
 
 from actors.runtime.entity import Attached, Caller, Context, Decision, Detached, Subscriber
+
+settings.register_profile("unhurried", deadline=None)  # a busy machine is no reason to fail
+settings.load_profile("unhurried")
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 

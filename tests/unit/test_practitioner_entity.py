@@ -310,7 +310,7 @@ COMMANDS: st.SearchStrategy[Any] = st.one_of(
 )
 
 
-@given(st.lists(st.tuples(COMMANDS, st.floats(0, 2000)), max_size=40))
+@given(st.lists(st.tuples(COMMANDS, st.floats(0, 2000)), min_size=15, max_size=40))
 def test_the_state_is_the_fold_of_its_events_the_rows_agree_and_no_secret_is_said(steps: list[Any]) -> None:
     driver = registered()
     opened: set[int] = set()

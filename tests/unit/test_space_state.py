@@ -40,7 +40,7 @@ COMMANDS: st.SearchStrategy[Any] = st.one_of(
 )
 CALLERS = st.integers(0, 5).map(lambda n: guest(n) if n == 5 else account(n, None if n == 4 else f"name {n}"))
 SIGNALS = st.sampled_from(["attach", "detach", "tick", "sweep", "rest", "delivered", "failed"])
-STEP = st.tuples(COMMANDS | SIGNALS, CALLERS, st.floats(0, 400))
+STEP = st.tuples(st.booleans().flatmap(lambda signal: SIGNALS if signal else COMMANDS), CALLERS, st.floats(0, 400))
 CREATE = st.builds(
     c.CreateSpace,
     name=st.just("Circle"),
@@ -97,7 +97,7 @@ def assert_sound(driver: Driver) -> None:
 
 @given(
     create=CREATE,
-    steps=st.lists(STEP, max_size=50),
+    steps=st.lists(STEP, min_size=25, max_size=60),
     creator=st.sampled_from([account(0), guest(5)]),
     close=st.booleans(),
 )
@@ -118,7 +118,7 @@ def test_the_state_is_the_fold_of_its_events_and_the_row_agrees(
     assert row["facilitator_id"] == state.facilitator
 
 
-@given(st.integers(1, 5), st.lists(st.tuples(st.booleans(), st.integers(0, 9)), max_size=100))
+@given(st.integers(1, 5), st.lists(st.tuples(st.booleans(), st.integers(0, 9)), min_size=20, max_size=100))
 def test_no_sequence_of_joins_and_leaves_overshoots_the_limit(limit: int, steps: list[tuple[bool, int]]) -> None:
     driver = Driver(SpaceKind())
     driver.do(c.CreateSpace(name="n", purpose="p", access_level="open", participant_limit=limit), account(0))
