@@ -89,12 +89,7 @@ async def list_spaces(connection: Connection, request: protocol.SpaceList) -> by
         raise invalid("before", "the id of a space")
     viewer = connection.caller.practitioner
     spaces = await connection.gateway.queries.spaces(viewer, request.limit, request.before, request.q)
-    return orjson.dumps({"spaces": spaces}, default=_text_of_raw)
-
-
-def _text_of_raw(value: Any) -> Any:
-    """JSON columns that come as texts of their own kind."""
-    return orjson.Fragment(bytes(value))
+    return orjson.dumps({"spaces": spaces}, option=orjson.OPT_UTC_Z)
 
 
 def dispatch(connection: Connection, request: protocol.Request, entity: str) -> None:
