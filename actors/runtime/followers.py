@@ -190,9 +190,11 @@ class Followers:
 
     async def read(self, cell: Cell, work: Work) -> None:
         """What a link missed, page by page. Nothing where it is too much, not kept or out of reach: a snapshot then."""
+        work.missed = await self._missed(cell, work.what[1].after)
+
+    async def _missed(self, cell: Cell, after: int) -> list[tuple[int, bytes]]:
         missed: list[tuple[int, bytes]] = []
-        work.missed = missed
-        after, size = work.what[1].after, 0
+        size = 0
         while after < cell.head:
             try:
                 rows = await self._rows(cell, after, PAGE_EVENTS, PAGE_BYTES)
@@ -204,10 +206,10 @@ class Followers:
             frames = self._frames(cell, rows)
             size += sum(map(len, frames))
             if not rows or size > REPLAY_BYTES:
-                missed.clear()
-                return
+                return []
             missed += [(row.stream_offset or 0, frame) for row, frame in zip(rows, frames, strict=True)]
             after = missed[-1][0]
+        return missed
 
     def _refollow(self, entry: Entry, link: Outlet, follow: Follow) -> None:
         """A gateway's link is back: what its sessions missed, then live, then the full presence."""
