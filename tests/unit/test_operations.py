@@ -18,7 +18,7 @@ ALPHABET = [
     ("s:3", b"x"),
     ("p:k-1", b"x"),
     ("effect:a:b:7", b"x"),
-    "reload",
+    RELOAD,
 ]
 
 
