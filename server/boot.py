@@ -44,15 +44,6 @@ PREDECESSOR_WAIT_S: Final = 10.0
 """A predecessor that was killed takes Ray and its port with it within seconds; a live one keeps them."""
 START_TIMEOUT_S: Final = 60.0
 WATCH_S: Final = 0.5
-RAY_ENVIRONMENT: Final = {
-    # A dead node is noticed in about four seconds instead of half a minute.
-    "RAY_health_check_initial_delay_ms": "1000",
-    "RAY_health_check_period_ms": "1000",
-    "RAY_health_check_timeout_ms": "1000",
-    "RAY_health_check_failure_threshold": "3",
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-}
 CONNECTIONS_SPARE: Final = 10
 """For operators' psql, migrations, superuser_reserved_connections."""
 
@@ -192,7 +183,6 @@ class Server:
     def _start_ray(self) -> None:
         import ray
 
-        os.environ.update(RAY_ENVIRONMENT)
         options: dict[str, Any] = {"log_to_driver": False, "configure_logging": False}
         if self.settings.ray_address is None:
             options |= {
@@ -228,13 +218,13 @@ class Server:
             if await cluster.layouts(connection) != wanted:
                 log.info("the layout changed; every lease is raised")
                 await cluster.raise_all_leases(connection, ownership.incarnation, wanted)
-            return ownership
         except cluster.ClusterOwned as owned:
             raise CannotServe(str(owned)) from owned
         except (StoreDown, Fenced) as failure:
             raise CannotServe(f"the database cannot be used: {failure}") from failure
         finally:
             await connection.close()
+        return ownership
 
     def _old_placement(self, known: cluster.Ownership) -> Placement:
         return Placement(known.cluster_id, {}, "", {})

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
-from server import logs
+from server import logs, ray_environment
 from server.settings import Settings
 
 app = typer.Typer(
@@ -82,13 +82,14 @@ def serve(
     lab: Annotated[bool | None, typer.Option("--lab", help="Lift limits for load tests; loopback only.")] = None,
 ) -> None:
     """Run the server until Ctrl-C or SIGTERM, then drain. Prints `ready http://HOST:PORT` when it answers."""
-    from server.boot import CannotServe
-    from server.boot import serve as run
-
     settings = read_settings(
         host=host, port=port, data_dir=data_dir, database_url=database_url, ray_address=ray_address, gateways=gateways,
         guests=guests, lab=lab,
     )  # fmt: skip
+    ray_environment.prepare(local=settings.ray_address is None)
+    from server.boot import CannotServe
+    from server.boot import serve as run
+
     logs.configure("serve", settings.log_level)
     if settings.lab:
         print("sangha: LAB MODE: limits are lifted; never expose this server", file=sys.stderr)  # noqa: T201
@@ -185,20 +186,17 @@ def _print_topology(topology: dict[str, Any]) -> None:
         f"database  {embedded} PostgreSQL {database['version']}, pid {database['pid']}, schema {database['schema']}"
     )
     for node in topology["nodes"]:
-        console.print(f"node      {node['id'][:12]} {'alive' if node['alive'] else 'dead'} {node['address']}")
+        console.print(f"node      {node['id'][:8]} {'alive' if node['alive'] else 'dead'} {node['address']}")
     table = Table(box=None, pad_edge=False)
-    for title in ("actor", "node", "pid", "epoch", "entities", "backlog", "sockets", "outbox bytes"):
-        table.add_column(title, justify="left" if title in ("actor", "node") else "right")
+    for title in ("actor", "node", "pid", "epoch", "entities", "backlog", "sockets", "outbox"):
+        table.add_column(title, justify="left" if title in ("actor", "node") else "right", no_wrap=True)
     for shard in topology["shards"]:
-        table.add_row(
-            f"{shard['kind']}/{shard['index']}", shard["node"][:12], str(shard["pid"]), str(shard["epoch"]),
-            str(shard["entities"]), str(shard["backlog"]), "", "",
-        )  # fmt: skip
+        name = f"{shard['kind']}/{shard['index']}"
+        figures = (str(shard[what]) for what in ("pid", "epoch", "entities", "backlog"))
+        table.add_row(name, shard["node"][:8], *figures, "", "")
     for gateway in topology["gateways"]:
-        table.add_row(
-            f"gateway :{gateway['port']}", gateway["node"][:12], str(gateway["pid"]), "", "", "",
-            str(gateway["sockets"]), str(gateway["outbox_bytes"]),
-        )  # fmt: skip
+        figures = (str(gateway[what]) for what in ("sockets", "outbox_bytes"))
+        table.add_row(f"gateway :{gateway['port']}", gateway["node"][:8], str(gateway["pid"]), "", "", "", *figures)
     console.print(table)
 
 

@@ -140,7 +140,10 @@ class Shard:
         except SanghaError as refusal:
             link.send(refused(ask.cid, refusal))
             return
-        digest = blake2b(ask.command, digest_size=8).digest() if ask.operation is not None else b""
+        operation = ask.operation
+        if operation is None and self.kind.claims(command):
+            operation = f"once:{secrets.token_hex(16)}"  # a claim is an operation's, also where nobody will ask again
+        digest = blake2b(ask.command, digest_size=8).digest() if operation is not None else b""
         self.submit(
             Work(
                 ask.entity,
@@ -148,7 +151,7 @@ class Shard:
                 peer=link,
                 cid=ask.cid,
                 caller=ask.caller,
-                operation=ask.operation,
+                operation=operation,
                 digest=digest,
                 request_id=ask.request_id,
                 snapshot=ask.snapshot,
@@ -362,7 +365,7 @@ class Shard:
             cell.state, cell.seq, cell.offset, cell.agenda, cell.live = before
             entry = Entry(cell, work)
             entry.refusal = self._internal(cell, work, bug)
-        if self._traces or (work.caller is not None and work.caller.session is None):
+        if self._traces or (work.request_id is not None and (work.caller is None or work.caller.session is None)):
             self._trace(cell, work, entry)
         self.enter(entry)
 
