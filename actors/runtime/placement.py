@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import logging
 from typing import Any, Final
 
@@ -24,6 +23,9 @@ log = logging.getLogger(__name__)
 
 COORDINATOR: Final = "coordinator"
 CALL_TIMEOUT_S: Final = 3.0
+A_PLACE: Final = 0.0001
+"""CPUs that a shard of a shared layout asks for: Ray's smallest. For actors that ask for nothing Ray picks a node by chance,
+strategy or not: all four of a kind were seen on one of two nodes. ``own`` shards, which may be many, ask for nothing."""
 
 
 class NoAnswer(LookupError):
@@ -63,20 +65,13 @@ class Placement:
         self._settings_path = settings_path
         self._classes = classes
         self._handles: dict[str, Any] = {}
-        self._turn = itertools.count()
 
     # -- starting -------------------------------------------------------------------------------------------------
 
     def start_shard(self, spec: Spec) -> None:
         """Start a shard, or find it started."""
-        where = self._in_turn() if spec.entity is None else "SPREAD"
-        self._start("shard", spec.name, (spec.kind, spec.shard, spec.entity), where)
-
-    def _in_turn(self) -> NodeAffinitySchedulingStrategy:
-        """The next live node, for the shards that run from the start; another one where that is lost. Not Ray's SPREAD: each
-        raylet keeps its own turn, and four shards without a CPU were seen on one of two nodes."""
-        alive = sorted(node["id"] for node in nodes() if node["alive"])
-        return NodeAffinitySchedulingStrategy(alive[next(self._turn) % len(alive)], soft=True)
+        cpus = A_PLACE if spec.entity is None else 0.0
+        self._start("shard", spec.name, (spec.kind, spec.shard, spec.entity), "SPREAD", cpus)
 
     def start_gateway(self, index: int, node: str) -> None:
         """Start a gateway on a node."""
@@ -87,7 +82,7 @@ class Placement:
         """Start the coordinator."""
         self._start("coordinator", COORDINATOR, (), "DEFAULT")
 
-    def _start(self, role: str, name: str, args: tuple[Any, ...], where: Any) -> None:
+    def _start(self, role: str, name: str, args: tuple[Any, ...], where: Any, cpus: float = 0.0) -> None:
         options = {
             "name": name,
             "namespace": self.namespace,
@@ -95,7 +90,7 @@ class Placement:
             "get_if_exists": True,
             "max_restarts": -1,
             "max_task_retries": 0,  # a call that failed says so; who called decides
-            "num_cpus": 0,  # actors wait more than they compute; Ray must place them on any node
+            "num_cpus": cpus,  # actors wait more than they compute; Ray must place them on any node
             "scheduling_strategy": where,
             "enable_task_events": False,
         }
