@@ -47,6 +47,7 @@ from server.limits import GuestSpaces, RateLimit, Slugs
 from server.settings import Settings
 from server.ws import protocol
 from server.ws.closing import GOING_AWAY, GRACE_S, NORMAL, UNAUTHENTICATED
+from server.ws.outbox import Outbox
 from server.ws.protocol import text_frame
 from server.ws.session import Identity, SessionKeys
 from server.ws.socket import Connection
@@ -157,6 +158,8 @@ class Gateway:
         self._sessions: dict[str, Connection] = {}
         self._by_address: Counter[str] = Counter()
         self._by_practitioner: Counter[str] = Counter()
+        self._deferring: list[Outbox] = []
+        self._flushing = False
         self._watched: set[Connection] = set()
         self._doomed: dict[Connection, float] = {}
         self._poll: asyncio.TimerHandle | None = None
@@ -269,6 +272,7 @@ class Gateway:
         elif what is Pushed:
             table.push(message)
             if kind == "practitioner":
+                table.flush()  # it may end a login, and the client is to hear why
                 self._account_event(message)
         elif what is Resynced:
             for outbox in table.resynced(message):
@@ -284,7 +288,7 @@ class Gateway:
             return
         table = self._tables.get(kind)
         if table is None:
-            table = self._tables[kind] = StreamTable(kind, self.settings.outbox_bytes)
+            table = self._tables[kind] = StreamTable(kind, self.settings.outbox_bytes, self._flush_soon)
         connection.following(table, message)
 
     def _dropped(self, table: StreamTable, message: Dropped) -> None:
@@ -317,6 +321,25 @@ class Gateway:
         """Every stream of a kind that has followers here: a link that has just reconnected asks for its shard's first."""
         table = self._tables.get(kind)
         return table.follows() if table is not None else []
+
+    def _flush_soon(self) -> None:
+        if not self._flushing:
+            self._flushing = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        """The turn of the loop is over: pushes leave and take replies to the same sockets along, then the other replies."""
+        self._flushing = False
+        for table in self._tables.values():
+            table.flush()
+        deferring, self._deferring = self._deferring, []
+        for outbox in deferring:
+            outbox.flush()
+
+    def flush_later(self, outbox: Outbox) -> None:
+        """The outbox has deferred replies."""
+        self._deferring.append(outbox)
+        self._flush_soon()
 
     # --- what connections need -------------------------------------------------------------------------------------
 

@@ -6,6 +6,10 @@ The transport's own buffer is the queue, so a frame is stored once however many 
 * LATEST   above ``LOW_BYTES`` only the newest frame of each key waits, until the buffer has drained.
 * LOSSY    above ``LOW_BYTES`` it is dropped.
 
+Replies are *deferred* to the end of the turn of the loop: whatever is written to the socket before takes them along, so that
+a sender's reply and the push of its message cost one system call, which is most of what a delivery costs. (uvloop 0.22 calls
+``write(2)`` for each ``transport.write``; it gathers nothing by itself.)
+
 After ``shut`` the outbox takes everything and does nothing, so that the fan-out loop needs no check for the dead. Pure:
 it knows a transport's ``write`` and ``get_write_buffer_size`` and tells its owner what happened.
 """
@@ -42,6 +46,9 @@ class Owner(Protocol):
     def behind(self) -> None:
         """Something is held back until the buffer has drained: call ``drain`` now and then."""
 
+    def deferred(self) -> None:
+        """Something waits for the end of the turn: call ``flush`` then."""
+
 
 def _nowhere(_data: bytes) -> None:
     """Where a dead socket's frames go."""
@@ -55,13 +62,14 @@ def _nothing() -> int:
 class Outbox:
     """One socket's outgoing frames (whole WebSocket frames, as bytes)."""
 
-    __slots__ = ("_held", "_held_bytes", "_limit", "owner", "size", "write")
+    __slots__ = ("_held", "_held_bytes", "_limit", "owner", "replies", "size", "write")
 
     def __init__(self, transport: Writable, owner: Any, limit: int) -> None:
         """``owner`` is an ``Owner``."""
         self.write: Callable[[bytes], None] = transport.write
         self.size: Callable[[], int] = transport.get_write_buffer_size
         self.owner = owner
+        self.replies = b""  # deferred
         self._limit = limit
         self._held: dict[str, bytes] | None = None
         self._held_bytes = 0
@@ -84,7 +92,7 @@ class Outbox:
     @property
     def waiting_bytes(self) -> int:
         """All that waits for this socket."""
-        return self.size() + self._held_bytes
+        return self.size() + self._held_bytes + len(self.replies)
 
     def put(self, frame: bytes, lane: int = DURABLE, key: str = "") -> None:
         """Send, hold or drop one frame, as its lane says."""
@@ -98,7 +106,23 @@ class Outbox:
         elif lane == LATEST:
             self._hold(frame, key)
 
+    def defer(self, frame: bytes) -> None:
+        """Send one durable frame with the next that goes out, at the latest at the end of this turn."""
+        if not self.replies:
+            self.owner.deferred()
+        self.replies += frame
+        if len(self.replies) > LOW_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what was deferred."""
+        if self.replies:
+            replies, self.replies = self.replies, b""
+            self.put(replies)
+
     def _send(self, frame: bytes) -> None:
+        if self.replies:
+            frame, self.replies = self.replies + frame, b""
         try:
             self.write(frame)
         except RuntimeError:  # uvloop: the handle is closed, and its owner has not heard yet
@@ -130,11 +154,11 @@ class Outbox:
     def shut(self) -> None:
         """Nothing more goes out."""
         self.write, self.size = _nowhere, _nothing
-        self._held, self._held_bytes = None, 0
+        self._held, self._held_bytes, self.replies = None, 0, b""
 
 
 def deliver(outboxes: Iterable[Outbox], frame: bytes, limit: int) -> None:
-    """One durable frame to many sockets: the hot path, so the test and the write are all there is to it.
+    """Durable bytes (one frame or several) to many sockets: the hot path, so the test and the write are all there is to it.
 
     What lane LATEST holds back is not counted here: it is bounded by the same limit on its own.
     """
@@ -144,6 +168,10 @@ def deliver(outboxes: Iterable[Outbox], frame: bytes, limit: int) -> None:
             outbox.overflow()
             continue
         try:
-            outbox.write(frame)
+            if outbox.replies:
+                outbox.write(outbox.replies + frame)
+                outbox.replies = b""
+            else:
+                outbox.write(frame)
         except RuntimeError:  # uvloop: the handle is closed, and its owner has not heard yet
             outbox.shut()

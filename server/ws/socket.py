@@ -119,6 +119,7 @@ class Connection:
         """End the socket with a code: last frame out, then the client's turn, but not for ever."""
         if self.closing:
             return
+        self.outbox.flush()
         self.closing = True
         try:
             self.outbox.write(protocol.close_frame(code, reason))
@@ -136,6 +137,10 @@ class Connection:
     def behind(self) -> None:
         """Something waits for the outbox to drain."""
         self.gateway.watch(self)
+
+    def deferred(self) -> None:
+        """Replies wait for the end of the turn."""
+        self.gateway.flush_later(self.outbox)
 
     def poke(self) -> bool:
         """Called now and then while watched. True: no need to come again."""
@@ -241,12 +246,12 @@ class Connection:
     def reply(self, request_id: int, body: bytes) -> None:
         """The result of a request."""
         self._end(request_id)
-        self.write(protocol.result(request_id, body))
+        self.outbox.defer(text_frame(protocol.result(request_id, body)))
 
     def refuse(self, request_id: int, failure: SanghaError) -> None:
         """An error instead."""
         self._end(request_id)
-        self.write(protocol.error(request_id, failure))
+        self.outbox.defer(text_frame(protocol.error(request_id, failure)))
 
     def _end(self, request_id: int) -> None:
         if self._pending is not None and request_id in self._pending:

@@ -6,6 +6,9 @@ to a position of its own and is read pages at its own pace; live pushes are held
 Always: a live session's client has got exactly the numbered pushes 1 … head that it asked for, in order. A push at or
 below the head is a repetition and is dropped. ``head`` is what a reconnecting link follows from.
 
+Durable pushes of one turn of the loop leave together, joined once for all who are live: ``flush``. Whoever begins or ends to
+follow in between does so after a flush, so that what came before is for those who followed before.
+
 Rejected: comparing an offset for each session and push. Whether a session is live is decided once, when it follows.
 
 Pure: it writes to outboxes and knows nothing of sockets or links.
@@ -13,10 +16,12 @@ Pure: it writes to outboxes and knows nothing of sockets or links.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from actors.runtime.entity import DURABLE, LATEST, Subscriber
 from actors.runtime.wire import Dropped, Follow, Pushed, Resynced
 from server.ws import protocol
-from server.ws.outbox import Outbox, deliver
+from server.ws.outbox import LOW_BYTES, Outbox, deliver
 
 
 class CatchUp:
@@ -48,7 +53,7 @@ class CatchUp:
 class Stream:
     """One entity's stream as this gateway sees it."""
 
-    __slots__ = ("catching", "entity", "head", "live", "table")
+    __slots__ = ("catching", "entity", "head", "live", "table", "unsent", "unsent_bytes")
 
     def __init__(self, table: StreamTable, entity: str, head: int) -> None:
         self.table = table
@@ -56,6 +61,8 @@ class Stream:
         self.head = head
         self.live: dict[str, Outbox] = {}
         self.catching: dict[str, CatchUp] | None = None
+        self.unsent: list[bytes] = []
+        self.unsent_bytes = 0
 
     @property
     def name(self) -> str:
@@ -71,13 +78,15 @@ class Stream:
 class StreamTable:
     """The streams of one kind that sessions of this gateway follow."""
 
-    __slots__ = ("_limit", "kind", "streams")
+    __slots__ = ("_flush_soon", "_limit", "_unflushed", "kind", "streams")
 
-    def __init__(self, kind: str, limit: int) -> None:
-        """``limit``: bytes that may wait for one socket."""
+    def __init__(self, kind: str, limit: int, flush_soon: Callable[[], None]) -> None:
+        """``limit``: bytes that may wait for one socket. ``flush_soon`` has ``flush`` called at the end of the turn."""
         self.kind = kind
         self.streams: dict[str, Stream] = {}
         self._limit = limit
+        self._flush_soon = flush_soon
+        self._unflushed: list[Stream] = []
 
     # --- following -------------------------------------------------------------------------------------------------
 
@@ -89,6 +98,7 @@ class StreamTable:
         stream = self.streams.get(entity)
         if stream is None:
             stream = self.streams[entity] = Stream(self, entity, offset)
+        self._flush(stream)
         stream.head = max(stream.head, offset)
         session = outbox.owner.session
         if after is None or after == offset:
@@ -125,6 +135,7 @@ class StreamTable:
 
     def _go_live(self, stream: Stream, session: str, catch: CatchUp) -> None:
         assert stream.catching is not None
+        self._flush(stream)
         del stream.catching[session]
         stream.live[session] = catch.outbox
         for frame in catch.held.values():
@@ -159,15 +170,41 @@ class StreamTable:
         if pushed.to is not None:
             self._push_to(stream, pushed, frame)
         elif pushed.lane == DURABLE:
-            deliver(stream.live.values(), frame, self._limit)
+            self._gather(stream, frame)
         else:
+            self._flush(stream)
             key = f"{pushed.entity} {pushed.key}"
             for outbox in stream.live.values():
                 outbox.put(frame, pushed.lane, key)
         if stream.catching:
             self._push_behind(stream, pushed, frame)
 
+    def _gather(self, stream: Stream, frame: bytes) -> None:
+        if not stream.live:
+            return
+        if not stream.unsent:
+            if not self._unflushed:
+                self._flush_soon()
+            self._unflushed.append(stream)
+        stream.unsent.append(frame)
+        stream.unsent_bytes += len(frame)
+        if stream.unsent_bytes > LOW_BYTES:  # no turn may fill an outbox by itself
+            self._flush(stream)
+
+    def flush(self) -> None:
+        """The turn is over: everything that was gathered leaves."""
+        unflushed, self._unflushed = self._unflushed, []
+        for stream in unflushed:
+            self._flush(stream)
+
+    def _flush(self, stream: Stream) -> None:
+        frames = stream.unsent
+        if frames:
+            stream.unsent, stream.unsent_bytes = [], 0
+            deliver(stream.live.values(), frames[0] if len(frames) == 1 else b"".join(frames), self._limit)
+
     def _push_to(self, stream: Stream, pushed: Pushed, frame: bytes) -> None:
+        self._flush(stream)
         outbox = stream.live.get(pushed.to or "")
         if outbox is not None:
             outbox.put(frame, pushed.lane, f"{pushed.entity} {pushed.key}")
@@ -186,6 +223,7 @@ class StreamTable:
         stream = self.streams.get(message.entity)
         if stream is None:
             return []
+        self._flush(stream)
         stream.head = max(stream.head, message.offset)
         if message.snapshot is not None:
             # The newest word wins, also where the shard's offset lies below ours (it cannot, but for a restored database).
@@ -206,6 +244,7 @@ class StreamTable:
         stream = self.streams.get(message.entity)
         if stream is None:
             return []
+        self._flush(stream)
         gone = [(outbox, False) for outbox in stream.live.values() if _is_of(outbox, message.practitioner)]
         gone += [
             (each.outbox, True)
