@@ -67,13 +67,14 @@ class Entry:
     """What came of a work: what the gate holds, what the commit writes, what is released."""
 
     __slots__ = (
-        "agenda", "alarms", "cell", "claims", "decision", "frames", "journal", "offset", "refusal", "reply", "rows",
+        "agenda", "alarms", "cell", "claims", "decision", "frames", "journal", "live", "offset", "refusal", "reply", "rows",
         "state", "subscribes", "work",
     )  # fmt: skip
 
     def __init__(self, cell: Cell, work: Work) -> None:
         self.cell, self.work = cell, work
         self.state, self.offset, self.agenda = cell.state, cell.offset, cell.agenda
+        self.live = cell.live  # as it was before, for when this is undone
         self.reply: bytes | None = None
         self.refusal: SanghaError | None = None
         self.decision: Decision | None = None

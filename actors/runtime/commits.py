@@ -139,11 +139,9 @@ class Commits:
 
     async def _roll_back(self, failure: CommitAborted | CommitUnknown) -> None:
         shard = self._shard
-        flown, filled = shard.gate.failed()
+        flown, filled = self._undo()
         again = [entry.work for entry in flown]
         cells = list({entry.cell.id: entry.cell for entry in (*flown, *filled)}.values())
-        for cell in cells:
-            cell.ready = False
         if isinstance(failure, CommitAborted) and not failure.data_error:
             again = self._tell_unavailable(flown)
             if again:
@@ -157,6 +155,14 @@ class Commits:
                 await self._decide_alone(work)
         else:
             self._wait_first(again)
+
+    def _undo(self) -> tuple[list[Entry], list[Entry]]:
+        """What flew and what filled; their entities are to be loaded. What storage has nothing of goes back by itself."""
+        flown, filled = self._shard.gate.failed()
+        for entry in reversed((*flown, *filled)):
+            entry.cell.ready = False
+            entry.cell.live = entry.live
+        return flown, filled
 
     async def _settle(self) -> None:
         shard, pause = self._shard, SETTLE_PAUSE_S
@@ -208,8 +214,7 @@ class Commits:
             if failure is None or await self._came_through(failure, entries):
                 self._land()
                 return
-            shard.gate.failed()
-            cell.ready = False
+            self._undo()
             await shard.load([cell])
             if isinstance(failure, CommitUnknown):
                 continue

@@ -171,6 +171,7 @@ class LinkPeer(_Frames):
         self._server = server
         self._hello: Hello | None = None
         self._challenge: Challenge | None = None
+        self.came_at = time.monotonic()  # a stranger has so long to prove itself, however much it says
         self.proven = False
         self.name = ""
 
@@ -257,7 +258,7 @@ class LinkServer:
             await asyncio.sleep(wire.BEAT_S)
             now = time.monotonic()
             for peer in list(self.peers):
-                if now - peer.heard_at > wire.DEAD_AFTER_S:
+                if now - (peer.heard_at if peer.proven else peer.came_at) > wire.DEAD_AFTER_S:
                     log.warning("link to %s is silent; cut", peer.name or "a stranger")
                     peer.abort()
                 elif peer.proven:

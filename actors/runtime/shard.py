@@ -207,7 +207,7 @@ class Shard:
         if not self._owns(work.entity):
             self.refuse(work, ActorUnavailable("this entity lives in another shard; try again"))
             return None
-        if len(self.cells) >= self.limits.live_entities and not self.passivate(1):
+        if len(self.cells) >= self.limits.live_entities and not self.passivate(max(1, self.limits.live_entities // 64)):
             self.refuse(work, ActorUnavailable("too many live entities in this shard; try again"))
             return None
         cell = self.cells[work.entity] = Cell(self.kind.kind, work.entity)

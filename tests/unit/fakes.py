@@ -181,7 +181,7 @@ class LogKind:
         offset = {"offset": context.next_offset}
         match command:
             case Add(text=text):
-                return Decision(events=[Added(text=text)], reply=offset)
+                return Decision(events=[Added(text=text)], reply=offset, live=(context.live or 0) + 1)
             case Note(text=text):
                 return Decision(events=[Noted(text=text)])
             case Read():

@@ -304,6 +304,14 @@ async def test_a_fenced_shard_ends_and_says_nothing_more(world: World) -> None:
     assert [world.result(cid) for cid in (flown, waiting, later)] == [None, None, None]
 
 
+async def test_the_live_part_goes_back_with_what_was_undone(world: World) -> None:
+    await world.answer(Add(text="a"), "s:1")
+    world.store.outcomes.append("aborted")
+    world.ask(Add(text="b"), "s:2")
+    await world.idle()
+    assert world.shard.cells["e"].live == 1
+
+
 # -- the lease --------------------------------------------------------------------------------------------------------
 
 

@@ -213,7 +213,9 @@ class Run:
             numbered = [row for row in journal if row.stream_offset is not None]
             assert [row.stream_offset for row in numbered] == list(range(1, len(numbered) + 1))
             durable = [(row.stream_offset, json.loads(row.data)["text"]) for row in numbered]
-            assert self.follower.seen.get(entity, []) == durable[len(durable) - len(self.follower.seen.get(entity, [])) :]
+            assert (
+                self.follower.seen.get(entity, []) == durable[len(durable) - len(self.follower.seen.get(entity, [])) :]
+            )
             assert self.follower.head.get(entity, 0) == len(numbered)
             cell = world.shard.cells.get(entity)
             if cell is not None and cell.loads:
