@@ -237,7 +237,7 @@ def check_json(data: bytes, value: Any, max_depth: int) -> None:
 
 
 def deeper_than(value: Any, depth: int) -> bool:
-    """Whether arrays and objects nest deeper than ``depth`` levels."""
+    """Whether arrays and objects nest deeper than ``depth`` (at least 1) levels."""
     level = [value]
     for _ in range(depth):
         below: list[Any] = []
