@@ -67,7 +67,7 @@ def routes() -> list[web.RouteDef]:
 async def register(request: web.Request) -> web.Response:
     """201 with a token; a taken email is 409."""
     gateway, body = gateway_of(request), await json_body(request)
-    gateway.logins_by_address.take(request.remote or "")
+    gateway.registrations.take(request.remote or "")
     email, password = c.normal_email(_text(body, "email")), _password(body)
     key = idempotency_key(request)
     practitioner = str(uuid.uuid5(_NAMESPACE, f"{key}|{email}") if key is not None else uuid.uuid4())
