@@ -301,7 +301,6 @@ class _ClientConnection(_Frames):
         client = self._client
         for message in wire.decode_to_client(frame):
             client.received(self.generation, message)
-        client.batch_ended()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._client.lost(self.generation)
@@ -327,14 +326,11 @@ class LinkClient:
         timeout_s: float,
         on_message: Callable[[LinkClient, Any], None] | None = None,
         follows: Callable[[LinkClient], Sequence[Follow]] | None = None,
-        batch_ended: Callable[[], None] = lambda: None,
     ) -> None:
-        """``batch_ended`` is called after each batch of answers and messages, so that what they caused can go out at once."""
         self.kind, self.shard = kind, shard
         self.reconnects = 0
         self._name, self._node, self._security, self._resolve = name, node, security, resolve
         self._timeout_s = timeout_s
-        self.batch_ended = batch_ended
         self._on_message, self._follows = on_message, follows
         self._state: LinkState[Any, OnAnswer] = LinkState(limit)
         self._connection: _ClientConnection | None = None
