@@ -1,0 +1,55 @@
+"""A real PostgreSQL for the tests that need one: one server a session, one migrated database a test."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import asyncpg
+import pytest
+from databases import dsn_of
+
+from storage.embedded import EmbeddedPostgres
+from storage.migrate import migrate
+
+TEMPLATE = "sangha_template"
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+    """The session's server. Who stops or kills it needs one of their own."""
+    server = EmbeddedPostgres(Path(tmp_path_factory.mktemp("pg")))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres_dsn(postgres: EmbeddedPostgres) -> str:
+    """An empty database's DSN, with a migrated template beside it."""
+    asyncio.run(_make_template(postgres.dsn))
+    return postgres.dsn
+
+
+@pytest.fixture
+async def database(postgres_dsn: str) -> AsyncIterator[str]:
+    """The DSN of a fresh migrated database, dropped afterwards with whoever is still connected."""
+    name = f"test_{uuid4().hex}"
+    await _execute(postgres_dsn, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+    yield dsn_of(postgres_dsn, name)
+    await _execute(postgres_dsn, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+async def _make_template(dsn: str) -> None:
+    await _execute(dsn, f"CREATE DATABASE {TEMPLATE}")
+    await migrate(dsn_of(dsn, TEMPLATE))
+
+
+async def _execute(dsn: str, sql: str) -> None:
+    connection = await asyncpg.connect(dsn)
+    try:
+        await connection.execute(sql)
+    finally:
+        await connection.close()
