@@ -129,6 +129,11 @@ class Stream:
         """Tell one's phase. False where it was lost on the way: a stale phase is not sent again."""
         return await self._client.pulse(self.space, phase_rad)
 
+    @property
+    def ended(self) -> bool:
+        """Nothing more will come: it was left, or an error ended it (which iterating raises)."""
+        return self._inbox.ended
+
     async def __aenter__(self) -> Self:
         replay = self.offset is not None
         try:
@@ -321,6 +326,10 @@ class Client:
                 after = event["offset"]
                 yield event
             more = page["more"] and bool(page["events"])
+
+    def give_up_after(self, seconds: float | None) -> None:
+        """Change how long a reconnect is tried (None: for ever)."""
+        self._core.give_up_after_s = seconds
 
     # Requests and streams
 

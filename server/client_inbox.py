@@ -29,6 +29,11 @@ class Inbox:
         """As many events wait as should."""
         return len(self._events) >= self._limit
 
+    @property
+    def ended(self) -> bool:
+        """No event will be added any more; some may wait."""
+        return self._over
+
     def put(self, event: Event) -> bool:
         """Add an event; False where there is no room at all, which ends the queue with Overflow."""
         if self._over:

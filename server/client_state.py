@@ -126,7 +126,7 @@ class ClientState:
         self._credentials = dict(credentials)
         self._jitter = jitter
         self._backoff = backoff or Backoff()
-        self._give_up_after_s = give_up_after_s
+        self.give_up_after_s = give_up_after_s
         self._asked_ping_interval_s = ping_interval_s
         self._ping_interval_s = ping_interval_s or 25.0
         self._requests: dict[int, Request] = {}  # by handle; insertion order is the order of ids
@@ -271,8 +271,8 @@ class ClientState:
         delay_s = self._delay_s(now, code, retry_after_s, was_up=was_up)
         self.phase, self.reconnect_at = Phase.WAITING, now + delay_s
         self._deadline = None
-        if self._give_up_after_s is not None and self.reconnect_at - self._down_since > self._give_up_after_s:
-            self.stop(ConnectionLost(f"no connection for {self._give_up_after_s:g} s: {why}"))
+        if self.give_up_after_s is not None and self.reconnect_at - self._down_since > self.give_up_after_s:
+            self.stop(ConnectionLost(f"no connection for {self.give_up_after_s:g} s: {why}"))
 
     def wake(self, now: float) -> None:
         """The time that ``next_wake`` named has come."""

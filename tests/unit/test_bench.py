@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import io
+import os
+
+import pytest
+from rich.console import Console
+
+from server.bench import show
+from server.bench.connections import PER_SOURCE, source_address
+from server.bench.fanout import Tally, leading_number
+from server.bench.processes import cpu_s, kernel_buffers_kb, private_kb, tree
+from server.bench.recovery import compare, shard_pid
+from server.client_events import ClientError
+
+
+def test_acknowledged_messages_are_lost_where_the_history_has_another_or_none() -> None:
+    history = [(1, "a"), (2, "b"), (3, "b")]
+    assert compare({1: "a", 2: "b"}, history) == (0, 1)
+    assert compare({1: "x", 9: "y"}, history) == (2, 1)
+
+
+def test_the_shard_to_hit_is_found_by_kind_and_index() -> None:
+    status = {"shards": [{"kind": "space", "index": 0, "pid": 7}, {"kind": "space", "index": 1, "pid": 8}]}
+    assert shard_pid(status, "space", "1") == 8
+    with pytest.raises(ClientError, match="practitioner/0"):
+        shard_pid(status, "practitioner", 0)
+
+
+def test_connections_spread_over_loopback_addresses() -> None:
+    url = "ws://127.0.0.1:8080/ws"
+    assert source_address(url, 0) == "127.0.0.2"
+    assert source_address(url, PER_SOURCE) == "127.0.0.3"
+    assert source_address(url, PER_SOURCE * 254) == "127.0.1.0"
+    assert source_address("ws://example.org/ws", 0) is None
+
+
+@pytest.mark.parametrize("payload", [b'{"ts":1.5,"text":"x"}', b'{"text":"x","ts":1.5}'])
+def test_the_senders_time_is_read_from_a_frame(payload: bytes) -> None:
+    assert leading_number(payload, payload.find(b'"ts":') + 5) == 1.5
+
+
+def test_only_what_comes_while_measuring_counts() -> None:
+    tally = Tally()
+    tally.frame(0, b'{"ts":1.0}')
+    tally.on = True
+    for _ in range(40):
+        tally.frame(0, b'{"ts":1.0}')
+    tally.frame(0, b'{"type":"result"}')
+    assert tally.delivered == 40
+    assert len(tally.latencies_s) == 2
+
+
+def test_percentiles_are_of_the_sorted_sample() -> None:
+    tally = Tally()
+    assert tally.percentile_ms(0.5) is None
+    tally.latencies_s = [n / 1000 for n in reversed(range(100))]
+    assert tally.percentile_ms(0.5) == 50
+    assert tally.percentile_ms(0.999) == 99
+
+
+def test_processes_are_weighed_once_and_gone_ones_are_left_out() -> None:
+    here = os.getpid()
+    gone = 2**22 + 1
+    assert [process.pid for process in tree([here, here, gone])].count(here) == 1
+    assert cpu_s([here]) > 0
+    assert private_kb([here]) > 1000
+    assert private_kb([gone]) == 0
+    assert kernel_buffers_kb() >= 0
+
+
+def test_figures_are_shown_as_a_table_where_there_is_a_console() -> None:
+    out = io.StringIO()
+    show(Console(file=out, width=80), "a title", {"p50_ms": 1.5, "sent": 12000, "recovery_s": None})
+    show(None, "a title", {})
+    assert "p50 ms" in out.getvalue()
+    assert "12,000" in out.getvalue()
