@@ -284,11 +284,19 @@ class Server:
         watcher = Watcher(self.placement, ray_actors.node_id(), time.monotonic)
         await asyncio.gather(self._watch_processes(), self._watch_coordinator(watcher))
 
+    def _lost_process(self) -> str | None:
+        return next((name for name, pid in self._ray_pids.items() if not _runs(pid)), None)
+
+    async def ray_lost(self) -> str:
+        """Returns the name of a process of Ray's when it is gone."""
+        while (name := self._lost_process()) is None:  # noqa: ASYNC110 - a process that ends tells nobody but its parent
+            await asyncio.sleep(WATCH_S)
+        return name
+
     async def _watch_processes(self) -> None:
         while True:
-            for name, pid in self._ray_pids.items():
-                if not _runs(pid):
-                    raise RayLost(f"Ray's {name} is gone")
+            if (name := self._lost_process()) is not None:
+                raise RayLost(f"Ray's {name} is gone")
             if self.postgres is not None and not self.postgres.alive():
                 log.error("the embedded Postgres died; it is started again")
                 try:
@@ -404,7 +412,7 @@ async def serve(settings: Settings, announce: Callable[[str], None]) -> int:
             if watching.done():
                 await watching
             watching.cancel()
-        await server.drain()
+        await _drain_or_end(server)
     except RayLost as lost:
         log.critical("%s; this server ends, start it again", lost)
         _end_at_once(server, 3)
@@ -412,6 +420,20 @@ async def serve(settings: Settings, announce: Callable[[str], None]) -> int:
         stopping.cancel()
         await asyncio.to_thread(server.close)
     return 0
+
+
+async def _drain_or_end(server: Server) -> None:
+    """Drain, unless Ray goes first (a signal to the whole process group ends it too): then there is nothing to wait for."""
+    draining = asyncio.create_task(server.drain())
+    losing = asyncio.create_task(server.ray_lost())
+    await asyncio.wait(
+        [draining, losing], return_when=asyncio.FIRST_COMPLETED, timeout=2 * server.settings.drain_s + 15
+    )
+    if not draining.done():
+        log.error("Ray ended before the drain did; what was acknowledged is in the database")
+        _end_at_once(server)
+    losing.cancel()
+    await draining
 
 
 def _shown(host: str) -> str:

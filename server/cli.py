@@ -103,10 +103,11 @@ def serve(
 @app.command()
 def migrate(data_dir: DataDir = None, database_url: Annotated[str | None, typer.Option()] = None) -> None:
     """Bring the database to this version's schema (serve does it too)."""
+    from actors.runtime.ports import StoreDown
     from storage.datadir import DataDirectory, DataDirectoryInUse
     from storage.embedded import EmbeddedPostgres, EmbeddedPostgresFailed
     from storage.migrate import migrate as run
-    from storage.pool import StoreDown, UnusableDatabase
+    from storage.pool import UnusableDatabase
 
     settings = read_settings(data_dir=data_dir, database_url=database_url)
     try:

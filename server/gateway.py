@@ -63,8 +63,6 @@ BYE_BATCH: Final = 250
 """Sockets told to go in one turn of the loop: they come back spread over time, not at once."""
 BYE_SPREAD_MS: Final = 2_000
 BACKLOG: Final = 4_096
-REGISTRATIONS_PER_MINUTE: Final = 60
-"""From one address: a class of thirty behind one router may sign up, a flood of Argon2 hashes may not."""
 MAX_DEPTH: Final = 200
 """orjson refuses to write what nests deeper than 254."""
 
@@ -154,7 +152,7 @@ class Gateway:
         every = 10**9 if lifted else 1
         self.logins_by_address = RateLimit(settings.logins_per_minute_address * every, time.monotonic)
         self.logins_by_email = RateLimit(settings.logins_per_minute_email * every, time.monotonic)
-        self.registrations = RateLimit(REGISTRATIONS_PER_MINUTE * every, time.monotonic)
+        self.registrations = RateLimit(settings.registrations_per_minute_address * every, time.monotonic)
         self.client_limits = _client_limits(settings)
         self._tables: dict[str, StreamTable] = {}
         self._connections: set[Connection] = set()

@@ -93,6 +93,7 @@ class Settings(BaseSettings):
     session_life_s: float = Field(86_400, gt=0, description="how long a session can be resumed")
     logins_per_minute_address: int = Field(10, ge=1, description="login attempts a minute from one address")
     logins_per_minute_email: int = Field(5, ge=1, description="login attempts a minute for one email")
+    registrations_per_minute_address: int = Field(60, ge=1, description="registrations a minute from one address")
     token_life_s: float = Field(86_400, gt=0, description="life of a login token")
     drain_s: float = Field(10, ge=0, description="longest time that a drain may take")
 

@@ -96,8 +96,8 @@ class Following(msgspec.Struct, frozen=True, array_like=True, tag=18, gc=False):
     """Comes after the Answer to a command that subscribes and after the pushes which that command made: the session has all
     up to ``offset`` and every later Pushed of the stream is for it too. So no push has to be compared with each session.
 
-    ``snapshot`` is the state at ``offset`` (JSON), None where none was asked for. The full presence follows as a Pushed to
-    the session.
+    ``snapshot`` is ``{stream, offset, state}`` at ``offset`` (JSON), None where none was asked for. The full presence
+    follows as a Pushed to the session.
     """
 
     entity: str
