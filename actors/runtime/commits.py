@@ -178,12 +178,14 @@ class Commits:
 
     async def _settle(self) -> None:
         shard, pause = self._shard, SETTLE_PAUSE_S
+        since = shard.clock.monotonic()
         while True:
             began = shard.clock.monotonic()
             try:
                 await shard.store.settle()
             except StoreDown as down:
                 log.warning("storage does not answer: %s", down)
+                shard.lose_patience(since)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 1.0)
             except Fenced as fenced:

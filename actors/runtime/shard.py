@@ -61,7 +61,7 @@ LOAD_BATCH: Final = 500
 LOAD_PAUSE_S: Final = 0.05
 CONFIRM_PAUSE_S: Final = 0.2
 LOAD_PATIENCE_S: Final = 5.0
-"""Without storage, callers wait this long for an entity to be loaded before they are told."""
+"""Without storage, callers wait this long for an entity to be loaded, or for a recovery, before they are told."""
 
 
 class Post(Protocol):
@@ -259,12 +259,20 @@ class Shard:
                 self.fenced(fenced)
                 await asyncio.Future()
             except StoreDown:
-                if self.clock.monotonic() - began > LOAD_PATIENCE_S:
-                    self._refuse_waiting()
+                self.lose_patience(began)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 1.0)
 
-    def _refuse_waiting(self) -> None:
+    def lose_patience(self, began: float) -> None:
+        """Storage has not answered since ``began``: after a while, callers whose commands were not yet decided are told."""
+        if self.clock.monotonic() - began <= LOAD_PATIENCE_S:
+            return
+        backlog, self._backlog = self._backlog, []
+        for work in backlog:
+            if work.peer is None:
+                self._backlog.append(work)
+            else:
+                self.refuse(work, StorageUnavailable("storage does not answer; try again"))
         for cell in self.cells.values():
             if cell.loads:
                 continue
