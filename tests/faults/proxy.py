@@ -29,10 +29,12 @@ class Way(Enum):
 class Cut:
     """A fault that waits for its byte: exactly ``after`` bytes of ``way``, counted from the arming, still pass."""
 
-    def __init__(self, way: Way, after: int, *, server_hears: bool = True) -> None:
+    def __init__(self, way: Way, after: int, *, server_hears: bool = True, half_open: bool = False) -> None:
         self.way, self.after = way, after
         self.server_hears = server_hears
         """False: only the client sees the end; the server's side stays open and silent."""
+        self.half_open = half_open
+        """Neither end sees anything: no more bytes, no end."""
         self.fired = False
 
 
@@ -81,7 +83,10 @@ class Pair:
             early, self._early = self._early, []
             for data in early:
                 self.received(Way.UP, data)
-        elif self.proxy.gone:
+            return
+        self.proxy.opened()
+        if self.proxy.gone:
+            self.cut_off = True
             self.client.transport.abort()
         else:
             self.proxy.pairs.append(self)
@@ -110,7 +115,10 @@ class Pair:
         if cut is not None and cut.way is way and self.counted[way] + len(data) > cut.after:
             self._pass(way, data[: cut.after - self.counted[way]])
             self.proxy.cut, cut.fired = None, True
-            self.sever(server_hears=cut.server_hears)
+            if cut.half_open:
+                self.swallows = True
+            else:
+                self.sever(server_hears=cut.server_hears)
             return
         self._pass(way, data)
 
@@ -134,6 +142,12 @@ class Pair:
                 self._to(way).write(data)
         if late:
             loop.call_at(late[0][0], self._due, way)
+
+    def release(self, way: Way) -> None:
+        """What is late goes now."""
+        late, self._late[way] = self._late[way], deque()
+        for _, data in late:
+            self._to(way).write(data)
 
     def _to(self, way: Way) -> Any:
         return (self.server if way is Way.UP else self.client).transport
@@ -170,6 +184,9 @@ class Proxy:
         self.gone = False
         self.swallow_new = False
         self.trace: Callable[[Pair, Way, bytes], None] | None = None
+        """Hears what is passed on."""
+        self.opened: Callable[[], None] = lambda: None
+        """Hears of each attempt to connect."""
         self._listener: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 

@@ -59,7 +59,7 @@ class Follower:
         self.name, self.shard, self.retries = name, shard, retries
         self.pushed: dict[str, list[tuple[int, dict[str, Any]]]] = {}
         self.snapshots: dict[str, int] = {}
-        self.arrived = asyncio.Event()
+        self.refused: Callable[[], None] = lambda: None
         self._asked: dict[int, Sent] = {}
         self._done: set[int] = set()
         self._cid = 0
@@ -86,7 +86,6 @@ class Follower:
 
     def send(self, message: Any) -> None:
         """What the shard says."""
-        self.arrived.set()
         match message:
             case Answer() | Refused() | Paged():
                 self._answered(message)
@@ -110,6 +109,7 @@ class Follower:
             sent.answer.set_result(message.body)
             return
         sent.refusals.append(message.code)
+        self.refused()
         if self.retries and message.code in RETRYABLE:
             asyncio.get_running_loop().call_later(0.01, self._again, sent)
         else:
