@@ -5,17 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import orjson
 import typer
-from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
-from server import logs, ray_environment
-from server.settings import Settings
+from server import cli_bench, logs, ray_environment
+from server.cli_common import DataDir, Port, Url, fail, find_server, find_topology, read_settings, socket_url
 
 app = typer.Typer(
     name="sangha",
@@ -24,50 +22,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-bench_app = typer.Typer(help="Measure a running server (start it with --guests --lab).", no_args_is_help=True)
-app.add_typer(bench_app, name="bench")
-
-USAGE: Final = 2
-
-Port = Annotated[int | None, typer.Option(help="The server's port (default 8080, or SANGHA_PORT).")]
-DataDir = Annotated[
-    Path | None, typer.Option(help="The server's data directory (default .sangha, or SANGHA_DATA_DIR).")
-]
-Url = Annotated[str | None, typer.Option(help="The server's WebSocket URL, instead of --port.")]
-
-
-def fail(message: str) -> typer.Exit:
-    """One clear line on standard error; exit code 2."""
-    print(f"sangha: {message}", file=sys.stderr)  # noqa: T201 - the command line's own voice
-    return typer.Exit(USAGE)
-
-
-def read_settings(**given: Any) -> Settings:
-    """Settings from the command line, the environment and ``.env``. Exits with one line a bad setting."""
-    try:
-        return Settings(**{name: value for name, value in given.items() if value is not None})
-    except ValidationError as wrong:
-        lines = [f"setting {'.'.join(map(str, e['loc'])) or 'combination'}: {e['msg']}" for e in wrong.errors()]
-        raise fail("; ".join(lines)) from None
-
-
-def find_server(settings: Settings, port: int | None) -> tuple[str, int]:
-    """Host and port of the running server: as given, or as the data directory says, or the settings' own."""
-    if port is None:
-        try:
-            known = orjson.loads((settings.data_dir / "server.json").read_bytes())
-            return known["host"], known["port"]
-        except (OSError, orjson.JSONDecodeError, KeyError):
-            pass
-    return settings.host, port or settings.port
-
-
-def socket_url(settings: Settings, port: int | None, url: str | None) -> str:
-    """The WebSocket URL of the running server."""
-    if url is not None:
-        return url
-    host, found = find_server(settings, port)
-    return f"ws://{host}:{found}/ws"
+app.add_typer(cli_bench.app, name="bench")
 
 
 @app.command()
@@ -137,32 +92,13 @@ def status(
     data_dir: DataDir = None,
 ) -> None:
     """Show what runs, where."""
-    topology = _topology(read_settings(data_dir=data_dir), port)
+    topology = find_topology(read_settings(data_dir=data_dir), port)
     if entity is not None:
         print(orjson.dumps(_shard_of(topology, entity)).decode())  # noqa: T201
     elif json:
         print(orjson.dumps(topology, option=orjson.OPT_INDENT_2).decode())  # noqa: T201
     else:
         _print_topology(topology)
-
-
-def _topology(settings: Settings, port: int | None) -> dict[str, Any]:
-    import httpx
-
-    host, found = find_server(settings, port)
-    try:
-        token = (settings.data_dir / "admin.token").read_text().strip()
-        answer = httpx.get(
-            f"http://{host}:{found}/api/admin/topology", headers={"Authorization": f"Bearer {token}"}, timeout=10
-        )
-    except OSError as why:
-        raise fail(f"no admin token in {settings.data_dir}: {why.strerror}") from None
-    except httpx.HTTPError as why:
-        raise fail(f"no server answers on {host}:{found} ({why}); is it running? (--port, --data-dir)") from None
-    if answer.status_code != 200:
-        raise fail(f"the server on {host}:{found} answered {answer.status_code}: {answer.text[:200]}")
-    topology: dict[str, Any] = answer.json()
-    return topology
 
 
 def _shard_of(topology: dict[str, Any], entity: str) -> dict[str, Any]:

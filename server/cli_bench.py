@@ -1,0 +1,120 @@
+"""``sangha bench …``: measurements as commands. Each prints a table, or one JSON object with ``--json``."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import typer
+from rich.console import Console
+
+from server.cli_common import DataDir, Port, fail, find_topology, read_settings, socket_url
+
+app = typer.Typer(help="Measure a running server (start it with --guests --lab).", no_args_is_help=True)
+
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")]
+Rooms = Annotated[int, typer.Option(min=1, help="Spaces.")]
+Members = Annotated[int, typer.Option(min=1, help="Members of each space.")]
+Rate = Annotated[float, typer.Option(min=0, help="Messages a second from each member.")]
+Seconds = Annotated[float, typer.Option(min=1, help="How long it is measured.")]
+
+
+def _console(as_json: bool) -> Console | None:
+    return None if as_json else Console()
+
+
+def _finish(work: Awaitable[Mapping[str, Any]] | Mapping[str, Any], as_json: bool) -> None:
+    from server.client_events import ClientError
+
+    async def wait(awaitable: Awaitable[Mapping[str, Any]]) -> Mapping[str, Any]:
+        return await awaitable
+
+    try:
+        figures = work if isinstance(work, Mapping) else asyncio.run(wait(work))
+    except KeyboardInterrupt:
+        raise typer.Exit(1) from None
+    except (ClientError, OSError) as why:
+        raise fail(str(why) or type(why).__name__) from None
+    if as_json:
+        print(orjson.dumps(dict(figures)).decode())  # noqa: T201 - the command line's own voice
+
+
+def _target(port: int | None, data_dir: Path | None) -> tuple[str, list[int]]:
+    """The server's URL, and the roots of its process trees: ``serve`` and Postgres, which outlives it."""
+    settings = read_settings(data_dir=data_dir)
+    topology = find_topology(settings, port)
+    pids = [topology["server"]["pid"], topology["database"]["pid"]]
+    return socket_url(settings, port, None), [pid for pid in pids if pid]
+
+
+@app.command()
+def fanout(
+    rooms: Rooms = 50, members: Members = 12, rate: Rate = 1.0, seconds: Seconds = 8.0, port: Port = None,
+    data_dir: DataDir = None, json: AsJson = False,
+) -> None:  # fmt: skip
+    """Everyone talks, everyone hears: CPU a delivery, latency, whether all arrived."""
+    from server.bench import fanout as bench
+
+    url, pids = _target(port, data_dir)
+    work = bench.run(
+        url, pids=pids, rooms=rooms, members=members, rate_per_s=rate, seconds=seconds, console=_console(json)
+    )
+    _finish(work, json)
+
+
+@app.command()
+def connections(
+    count: Annotated[int, typer.Option(min=1, help="Sockets.")] = 10_000,
+    members: Members = 10,
+    port: Port = None,
+    data_dir: DataDir = None,
+    json: AsJson = False,
+) -> None:
+    """Idle, authenticated, joined sockets: memory of each, over all processes. Needs a fresh server."""
+    from server.bench import connections as bench
+
+    url, pids = _target(port, data_dir)
+    _finish(bench.run(url, pids=pids, connections=count, members=members, console=_console(json)), json)
+
+
+@app.command()
+def recovery(
+    how: Annotated[str, typer.Option(help="'kill' (SIGKILL) or 'stop' (SIGSTOP).")] = "kill",
+    kind: Annotated[str, typer.Option(help="Whose shard is hit.")] = "space",
+    index: Annotated[int, typer.Option(help="Which of them.")] = 0,
+    rooms: Rooms = 50,
+    members: Members = 12,
+    rate: Rate = 1.0,
+    port: Port = None,
+    data_dir: DataDir = None,
+    json: AsJson = False,
+) -> None:
+    """Kill or stop a shard under load: how long until all of its spaces answer, and what of the acknowledged was lost."""
+    from server.bench import recovery as bench
+
+    settings = read_settings(data_dir=data_dir)
+
+    async def status() -> Mapping[str, Any]:
+        return await asyncio.to_thread(find_topology, settings, port)
+
+    work = bench.run(
+        socket_url(settings, port, None), status=status, how=how, kind=kind, index=index, rooms=rooms, members=members,
+        rate_per_s=rate, console=_console(json),
+    )  # fmt: skip
+    _finish(work, json)
+
+
+@app.command()
+def activation(
+    count: Annotated[int, typer.Option(min=1, help="Practitioners.")] = 10_000, json: AsJson = False
+) -> None:
+    """Cold practitioners from their checkpoints, on one shard with a database of its own (needs no running server)."""
+    from server.bench import activation as bench
+    from server.bench import show
+
+    figures = bench.run(count)
+    show(_console(json), "cold activation", figures)
+    _finish(figures, json)
