@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -17,13 +18,22 @@ from storage.migrate import migrate
 TEMPLATE = "sangha_template"
 
 
+@pytest.fixture
+def data_dir() -> Iterator[Path]:
+    """A directory that an embedded server can live in. Not pytest's ``tmp_path``: as root the server runs as another user,
+    and each pytest that starts closes what lies above all of theirs to other users again."""
+    with tempfile.TemporaryDirectory(prefix="sangha-test-") as path:
+        yield Path(path)
+
+
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+def postgres() -> Iterator[EmbeddedPostgres]:
     """The session's server. Who stops or kills it needs one of their own."""
-    server = EmbeddedPostgres(Path(tmp_path_factory.mktemp("pg")))
-    server.start()
-    yield server
-    server.stop()
+    with tempfile.TemporaryDirectory(prefix="sangha-test-") as path:
+        server = EmbeddedPostgres(Path(path))
+        server.start()
+        yield server
+        server.stop()
 
 
 @pytest.fixture(scope="session")

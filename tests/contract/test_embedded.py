@@ -20,8 +20,8 @@ from storage.pool import connect
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[EmbeddedPostgres]:
-    server = EmbeddedPostgres(tmp_path / "data")
+def server(data_dir: Path) -> Iterator[EmbeddedPostgres]:
+    server = EmbeddedPostgres(data_dir / "data")
     yield server
     server.stop()
 
@@ -94,8 +94,8 @@ def test_a_lock_file_that_names_a_stranger_does_not_stop_it(server: EmbeddedPost
     assert answers(server)
 
 
-def test_a_path_too_long_for_a_socket_moves_the_socket(tmp_path: Path) -> None:
-    server = EmbeddedPostgres(tmp_path / ("x" * 100))
+def test_a_path_too_long_for_a_socket_moves_the_socket(data_dir: Path) -> None:
+    server = EmbeddedPostgres(data_dir / ("x" * 100))
     server.start()
     try:
         assert answers(server)

@@ -186,8 +186,8 @@ async def test_the_server_says_why_it_refused_and_the_writer_goes_on(
 
 
 @pytest.fixture
-async def own_server(tmp_path: Path) -> AsyncIterator[EmbeddedPostgres]:
-    server = EmbeddedPostgres(tmp_path)
+async def own_server(data_dir: Path) -> AsyncIterator[EmbeddedPostgres]:
+    server = EmbeddedPostgres(data_dir)
     await asyncio.to_thread(server.start)
     yield server
     await asyncio.to_thread(server.stop)
