@@ -165,7 +165,7 @@ class RunningServer:
     def remember(self) -> None:
         """Every process below ``serve``, and below those known, now."""
         roots = list(self._known.values())
-        if self.process is not None:
+        if self.process is not None and self.process.returncode is None:
             with suppress(psutil.NoSuchProcess):
                 roots.append(psutil.Process(self.process.pid))
         for root in roots:
@@ -178,6 +178,8 @@ class RunningServer:
         return [p for p in self._known.values() if p.is_running() and runs(p.pid)] + list(self._postgres_processes())
 
     def _postgres_processes(self) -> Iterator[psutil.Process]:
+        if not self.data_dir.is_relative_to(self.home):
+            return  # another server's data directory, and its Postgres
         for process in psutil.process_iter():
             with suppress(psutil.Error):
                 if process.name() == "postgres" and Path(process.cwd()) == self.data_dir.resolve() / "postgres":
