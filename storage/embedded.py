@@ -132,6 +132,9 @@ class EmbeddedPostgres:
             if self._end(process, number, patience_s):
                 break
         self._process = self._child = None
+        if self._socket_dir() != self.cluster_dir:
+            with suppress(OSError):  # PostgreSQL took its socket with it; where it could not, the next start does
+                self._socket_dir().rmdir()
 
     def _reap(self, child: subprocess.Popen[bytes]) -> None:
         """Forget a child that is dead or dying: it holds no cluster any more."""
