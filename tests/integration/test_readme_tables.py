@@ -1,0 +1,142 @@
+"""README.md's tables say what the code says: settings, dependencies, commands, wire. And what it points to is there."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from importlib.metadata import distributions, metadata
+from typing import get_args
+
+import pytest
+import typer
+from readme import ROOT, TEXT, blocks, blocks_of, names_in, settings_rows, table_of
+
+from actors.practitioner.events import PractitionerEvent, Registered
+from actors.runtime.errors import CODES
+from actors.space.entity import _BODY
+from server import cli
+from server.http import operations, users
+from server.http.problems import STATUS
+from server.settings import Settings
+from server.ws import closing
+from server.ws.protocol import NOT_YET, REQUESTS
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def first_names(section: str) -> list[str]:
+    """What stands in backticks in the first cells of a section's tables."""
+    return [name for row in table_of(section) for name in names_in(row[0])]
+
+
+def test_the_table_of_settings_is_the_codes() -> None:
+    assert ["| " + " | ".join(row) + " |" for row in table_of("Settings")] == settings_rows()[2:]
+
+
+def test_every_setting_says_what_it_means() -> None:
+    assert [name for name, field in Settings.model_fields.items() if not field.description] == []
+
+
+def test_the_dependencies_are_those_of_the_project() -> None:
+    declared = PROJECT["dependencies"] + PROJECT["optional-dependencies"]["dev"]
+    assert first_names("Dependencies") == [re.match(r"[\w.-]+", line)[0] for line in declared]  # type: ignore[index]
+
+
+@pytest.mark.parametrize("row", table_of("Dependencies"), ids=lambda row: row[0])
+def test_a_dependency_has_its_licence_and_a_reason(row: list[str]) -> None:
+    name, licence, reason = names_in(row[0])[0], row[1], row[2]
+    assert reason
+    stated = metadata(name).get("License-Expression")
+    if stated is not None:
+        assert licence == stated
+
+
+def test_nothing_that_is_installed_is_under_the_agpl() -> None:
+    fields = ("License-Expression", "License", "Classifier")
+    guilty = [
+        found.name
+        for found in distributions()
+        for field in fields
+        for text in found.metadata.get_all(field) or ()
+        if re.search(r"AGPL|Affero", text)
+    ]
+    assert guilty == []
+
+
+def commands(app: typer.Typer, prefix: str) -> list[str]:
+    """Every command of an app, and those of its groups."""
+    named = [info.name or info.callback.__name__ for info in app.registered_commands if info.callback is not None]
+    found = [f"{prefix} {name}" for name in named]
+    for group in app.registered_groups:
+        assert group.typer_instance is not None
+        found += [f"{prefix} {group.name}", *commands(group.typer_instance, f"{prefix} {group.name}")]
+    return found
+
+
+def test_every_command_is_in_the_table_of_commands() -> None:
+    assert sorted(first_names("Commands")) == sorted(commands(cli.app, "sangha"))
+
+
+def test_every_option_of_serve_is_named() -> None:
+    row = next(row for row in table_of("Commands") if "serve" in row[0])
+    options = [name for name in names_in(row[1]) if name.startswith("--")]
+    serve = typer.main.get_command(cli.app).commands["serve"]  # type: ignore[attr-defined]
+    assert sorted(options) == sorted(p.opts[0] for p in serve.params)
+
+
+def test_the_requests_are_those_of_the_protocol() -> None:
+    assert sorted(first_names("Requests")) == sorted(REQUESTS)
+    for name, *cells in table_of("Requests"):
+        fields = set(REQUESTS[names_in(name)[0]].__struct_fields__) - {"id"}
+        named = {word.rstrip("?") for word in names_in(cells[0]) if re.fullmatch(r"[a-z_]+\??", word)}
+        if "any of the above" not in cells[0]:
+            assert named - {"invite", "open", "private"} == fields, name
+
+
+def test_what_is_not_served_yet_is_not_in_the_table() -> None:
+    assert not set(first_names("Requests")) & NOT_YET
+
+
+def test_the_pushes_are_those_of_the_entities() -> None:
+    streams = {names_in(row[0])[0]: names_in(row[1]) for row in table_of("Pushes") if len(row) == 3}
+    assert sorted(streams["space:UUID"]) == sorted(event.__struct_config__.tag for event in _BODY)
+    published = [event for event in get_args(PractitionerEvent) if event is not Registered]
+    assert sorted(streams["practitioner:UUID"]) == sorted(event.__struct_config__.tag for event in published)
+
+
+def test_the_errors_are_those_of_the_code() -> None:
+    rows = {names_in(code)[0]: (int(status), retry == "yes") for code, status, retry, _ in table_of("Errors")}
+    assert rows == {code: (STATUS[code], error.retryable) for code, error in CODES.items()}
+
+
+def test_the_close_codes_are_those_of_the_code() -> None:
+    ours = {value for name, value in vars(closing).items() if name.isupper() and isinstance(value, int)}
+    assert {int(code) for code in first_names("Close codes")} == ours | {1009}  # the last is aiohttp's own answer
+
+
+def test_the_http_requests_are_those_of_the_code() -> None:
+    routes = [*users.routes(), *operations.routes()]
+    assert sorted(first_names("HTTP")) == sorted(f"{route.method} {route.path}" for route in routes)
+
+
+def test_every_file_that_is_named_exists() -> None:
+    named = re.findall(r"(?<![\w/.])(?:actors|server|storage|tests|\.ci)/[\w./]*|ray_cluster\.yaml", TEXT)
+    assert [path for path in named if not (ROOT / path.rstrip(".")).exists()] == []
+
+
+def test_there_is_no_machine_of_its_authors_in_it() -> None:
+    assert re.findall(r"/(?:work|tmp|root|home)\b\S*", TEXT) == []
+
+
+def test_every_example_is_run_by_a_test() -> None:
+    run = {
+        "Two commands", "A first conversation", "In Python", "In a browser", "From the terminal", "Twelve at once",
+        "With an account", "What runs, where", "A Ray cluster", "Figures",
+    }  # fmt: skip
+    assert {block.section for block in blocks() if block.language in ("sh", "python", "js")} == run
+
+
+def test_the_second_command_is_the_projects_check() -> None:
+    assert [block.text for block in blocks_of("Two commands", "sh")][1] == "bash .ci/run\n"
+    assert os.access(ROOT / ".ci" / "run", os.R_OK)
