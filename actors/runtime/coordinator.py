@@ -39,12 +39,18 @@ class Do(Enum):
 class Watch:
     """What is known of one target. Times are monotonic seconds."""
 
-    __slots__ = ("answered_at", "patience_s", "pid")
+    __slots__ = ("answered_at", "looked_at", "patience_s", "pid")
 
     def __init__(self, now: float) -> None:
-        self.answered_at = now
+        self.answered_at = self.looked_at = now
         self.patience_s = START_S
         self.pid: int | None = None
+
+    def looks(self, now: float) -> None:
+        """The watcher looks. A watcher that was stopped itself cannot tell who was silent: silence counts from now."""
+        if now - self.looked_at >= SILENCE_S:
+            self.answered_at = now
+        self.looked_at = now
 
     def answered(self, now: float, pid: int) -> None:
         """It answered."""
@@ -94,6 +100,7 @@ class Watcher:
     async def probe(self, name: str) -> None:
         """One target."""
         watch = self._watches.setdefault(name, Watch(self._clock()))
+        watch.looks(self._clock())
         try:
             status = await self._actors.call(name, "ping", timeout_s=PROBE_S)
         except Restarting:
@@ -103,6 +110,7 @@ class Watcher:
             self.status.pop(name, None)
             return
         except NoAnswer:
+            watch.looks(self._clock())
             known = self.status.get(name)
             if known is not None and known["node"] == self._node and not _runs(known["pid"]):
                 watch.away(self._clock())

@@ -1,0 +1,135 @@
+"""Who is silent, and who only seems so."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Any
+
+import pytest
+
+from actors.runtime import coordinator
+from actors.runtime.coordinator import SILENCE_S, START_S, Do, Watch, Watcher
+from actors.runtime.placement import Gone, NoAnswer, Restarting
+
+HERE, ELSEWHERE = "node 1", "node 2"
+
+
+class Actors:
+    """One target whose answers are given; remembers whom it was told to kill. An answer takes ``takes_s``."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.answer: Any = {"pid": os.getpid(), "node": ELSEWHERE}
+        self.takes_s = 0.0
+        self.killed: list[str] = []
+
+    def clock(self) -> float:
+        return self.now
+
+    async def call(self, name: str, method: str, *args: Any, timeout_s: float = 1.0) -> Any:
+        self.now += self.takes_s
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+    async def kill(self, name: str, *, restart: bool) -> None:
+        assert restart
+        self.killed.append(name)
+
+
+@pytest.fixture
+def actors() -> Actors:
+    return Actors()
+
+
+@pytest.fixture
+def watcher(actors: Actors) -> Watcher:
+    return Watcher(actors, HERE, actors.clock)
+
+
+async def rounds(watcher: Watcher, actors: Actors, number: int) -> None:
+    """So many rounds, a second apart."""
+    for _ in range(number):
+        await watcher.probe_all(["space/0"])
+        actors.now += 1.0
+
+
+async def test_who_answers_is_left_alone(watcher: Watcher, actors: Actors) -> None:
+    await rounds(watcher, actors, 60)
+    assert actors.killed == []
+    assert watcher.status == {"space/0": actors.answer}
+
+
+async def test_who_is_silent_is_killed_once_and_then_has_time_to_start(watcher: Watcher, actors: Actors) -> None:
+    await rounds(watcher, actors, 1)
+    actors.answer = NoAnswer("silence")
+    await rounds(watcher, actors, int(SILENCE_S) - 1)
+    assert actors.killed == []
+    await rounds(watcher, actors, 1)
+    assert actors.killed == ["space/0"]
+    await rounds(watcher, actors, int(START_S) - 1)
+    assert len(actors.killed) == watcher.takeovers == 1
+    await rounds(watcher, actors, 2)
+    assert len(actors.killed) == watcher.takeovers == 2
+
+
+async def test_who_is_silent_on_this_node_is_killed_by_its_pid(
+    watcher: Watcher, actors: Actors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[tuple[int, int]] = []
+    monkeypatch.setattr(coordinator.os, "kill", lambda pid, number: sent.append((pid, number)))
+    actors.answer = {"pid": 4_000_000, "node": HERE}
+    await rounds(watcher, actors, 1)
+    actors.answer = NoAnswer("silence")
+    await rounds(watcher, actors, 4)
+    assert (4_000_000, signal.SIGKILL) in sent
+    assert actors.killed == []
+
+
+async def test_who_is_restarting_has_time_to_start(watcher: Watcher, actors: Actors) -> None:
+    await rounds(watcher, actors, 1)
+    actors.answer = Restarting("soon")
+    await rounds(watcher, actors, 1)
+    actors.answer = NoAnswer("silence")
+    await rounds(watcher, actors, int(START_S) - 1)
+    assert actors.killed == []
+
+
+async def test_a_restart_that_never_ends_is_tried_again(watcher: Watcher, actors: Actors) -> None:
+    await rounds(watcher, actors, 1)
+    actors.answer = NoAnswer("silence")
+    await rounds(watcher, actors, 3 + 2 * int(START_S) + 2)
+    assert len(actors.killed) == 3
+
+
+async def test_who_is_gone_is_forgotten(watcher: Watcher, actors: Actors) -> None:
+    await rounds(watcher, actors, 1)
+    actors.answer = Gone("for good")
+    await rounds(watcher, actors, 10)
+    assert watcher.status == {}
+    assert actors.killed == []
+
+
+@pytest.mark.parametrize("while_asking", [True, False])
+async def test_a_watcher_that_was_stopped_itself_kills_nobody_for_it(
+    watcher: Watcher, actors: Actors, while_asking: bool
+) -> None:
+    """A minute passes while it is stopped; the one answer that it missed is no minute of silence."""
+    await rounds(watcher, actors, 2)
+    if while_asking:
+        actors.takes_s = 60.0
+    else:
+        actors.now += 60.0
+    actors.answer = NoAnswer("the time was up when it woke")
+    await rounds(watcher, actors, 1)
+    actors.takes_s = 0.0
+    assert actors.killed == []
+    await rounds(watcher, actors, 4)
+    assert actors.killed == ["space/0"]
+
+
+def test_patience_begins_with_that_of_a_start() -> None:
+    watch = Watch(100.0)
+    assert watch.silent(100.0 + START_S - 0.1) is Do.NOTHING
+    assert watch.silent(100.0 + START_S) is Do.KILL
