@@ -186,7 +186,7 @@ class _Host:
 
     def base_status(self) -> dict[str, Any]:
         """What the coordinator wants to know of anybody."""
-        return {"pid": os.getpid(), "node": self.node}
+        return {"pid": os.getpid(), "node": self.node, "raylet_pid": os.getppid()}  # Ray starts actors from the raylet
 
     def run(self, coroutine: Any) -> asyncio.Task[Any]:
         """Run for as long as the actor lives; its failure ends the process, and Ray starts it anew."""

@@ -22,6 +22,7 @@ async def topology(
         facts = await database.facts()
     except StoreDown:
         facts = {"pid": None, "version": None, "schema": None}
+    raylets = {status["node"]: status["raylet_pid"] for status in actors.values()}
     gateways = [dict(status) for name, status in sorted(actors.items()) if name.startswith("gateway/")]
     shards = [dict(status) for name, status in sorted(actors.items()) if not name.startswith("gateway/")]
     for shard in shards:
@@ -36,7 +37,7 @@ async def topology(
             "gcs_pid": deployment.gcs_pid,
         },
         "database": {"embedded": deployment.embedded, **facts},
-        "nodes": [dict(node) for node in nodes],
+        "nodes": [dict(node) | {"raylet_pid": raylets.get(node["id"])} for node in nodes],
         "gateways": gateways,
         "shards": shards,
         "layouts": {kind: layout.text for kind, layout in deployment.layouts.items()},
