@@ -215,8 +215,10 @@ class Server:
                     return known
                 await self._end_leftovers(known)
             ownership = await cluster.claim_cluster(connection, PREDECESSOR_WAIT_S)
-            if await cluster.layouts(connection) != wanted:
-                log.info("the layout changed; every lease is raised")
+            known_layouts = await cluster.layouts(connection)
+            if known_layouts != wanted:
+                if known_layouts:
+                    log.info("the layout changed; every lease is raised")
                 await cluster.raise_all_leases(connection, ownership.incarnation, wanted)
         except cluster.ClusterOwned as owned:
             raise CannotServe(str(owned)) from owned

@@ -32,7 +32,7 @@ class Settings(BaseSettings):
         description="a PostgreSQL to use instead of the embedded one",
     )
     ray_address: str | None = Field(None, description="join a running Ray cluster: its address, or 'auto'")
-    gateways: int = Field(1, ge=1, le=64, description="gateway processes a node, all on one port")
+    gateways: int = Field(1, ge=1, le=64, description="gateway processes, all on one port")
     guests: bool = Field(False, description="let anyone in as a guest")
     lab: bool = Field(
         False, description="lift limits per address, practitioner and second, for load tests; loopback only"
