@@ -23,7 +23,7 @@ from actors.runtime.wire import Answer, Ask, Dropped, Following, Paged, Pushed, 
 from actors.space import commands as space
 from actors.space.entity import SpaceKind
 from server.hosts import SystemClock
-from storage.cluster import claim_cluster
+from storage.cluster import claim_cluster, release
 from storage.pool import connect
 from storage.store import PostgresStore
 
@@ -182,11 +182,12 @@ class Rig:
 async def cluster(database: str) -> AsyncIterator[tuple[str, int]]:
     """The way to the database that no fault touches, and the incarnation under which shards take their leases."""
     admin = await connect(database, application_name="test")
-    try:
-        yield database, (await claim_cluster(admin)).incarnation
-    finally:
-        await admin.execute("UPDATE cluster_owner SET beat_at = NULL")  # the next need not wait for this one
-        await admin.close()
+    incarnation = (await claim_cluster(admin)).incarnation
+    await admin.close()
+    yield database, incarnation
+    admin = await connect(database, application_name="test")
+    await release(admin, incarnation)  # the next need not wait for this one
+    await admin.close()
 
 
 @asynccontextmanager
