@@ -11,6 +11,9 @@ ALWAYS: Final = {
     "RAY_health_check_period_ms": "1000",
     "RAY_health_check_timeout_ms": "1000",
     "RAY_health_check_failure_threshold": "3",
+    # Ray runs workers at nice 15, so that a batch job leaves the node's daemons alive. Ours answer people: beside anything
+    # else that is busy, median latency was 80 ms instead of 3 (600 sockets, 57,000 deliveries a second, two cores).
+    "RAY_worker_niceness": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
