@@ -5,8 +5,15 @@ costs some 220 µs of CPU (both ends) however many rows it has, and 8 µs a row;
 cost, and waiting a few milliseconds buys it back. It also lets the gateway write several pushes of one stream to a socket at
 once, which is the larger part: a write is 5 µs. Under little load nothing is gained, so nothing is waited for.
 
-The wait grows from nothing at ``QUIET_PER_S`` entries a second to ``LONGEST_S`` at ``BUSY_PER_S``. Measured with 600 sockets in
-50 spaces: see the README's figures.
+The wait grows from nothing at ``QUIET_PER_S`` entries a second to ``LONGEST_S`` at ``BUSY_PER_S``. Measured (two cores, 600
+sockets in 50 spaces, 4,800 messages and 57,500 deliveries a second; CPU s per million deliveries of all processes, p50, p99):
+
+    longest wait   0 ms   4 ms   6 ms   8 ms
+    CPU s          10.4   10.3    8.9    8.2
+    p50 ms          2.3    4.0    4.9    6.5
+    p99 ms          8.6   11.4   11.3   12.5
+
+Rejected: the same for what a gateway asks of a shard. 2 ms there saved nothing that could be told from noise and cost 2 ms.
 """
 
 from __future__ import annotations
