@@ -274,7 +274,7 @@ class ShardHost(_Host):
         """An ``own`` shard whose entity went to rest ends for good; the next command, or an alarm, starts it anew."""
         while True:
             await asyncio.sleep(OWN_IDLE_PROBE_S)
-            began = shard.activations
+            began = shard.activation.activations
             if began and not shard.cells and shard.idle:
                 log.info("its entity rests; the actor ends")
                 await shard.stop()
@@ -292,7 +292,7 @@ class ShardHost(_Host):
             "backlog": shard.waiting if shard is not None else 0,
             "commits": shard.commits.committed if shard is not None else 0,
             "commands": shard.commits.entries if shard is not None else 0,
-            "activations": shard.activations if shard is not None else 0,
+            "activations": shard.activation.activations if shard is not None else 0,
         }
 
     async def address(self) -> ShardAddress:

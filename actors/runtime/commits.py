@@ -147,7 +147,7 @@ class Commits:
         self._shard.gate.doubtful()
         await self._settle()
         row = next((row for entry in entries for row in entry.journal), None)
-        return row is not None and await self._shard.stored_seq(row.entity_id) >= row.seq
+        return row is not None and await self._shard.activation.stored_seq(row.entity_id) >= row.seq
 
     async def _roll_back(self, failure: CommitAborted | CommitUnknown) -> None:
         shard = self._shard
@@ -161,7 +161,7 @@ class Commits:
                     SETTLE_PAUSE_S
                 )  # a full disk answers fast, and what the runtime asks is asked again
         again += [entry.work for entry in filled]
-        await shard.load(cells)
+        await shard.activation.load(cells)
         if isinstance(failure, CommitAborted) and failure.data_error:
             for work in again:
                 await self._decide_alone(work)
@@ -229,7 +229,7 @@ class Commits:
                 self._land()
                 return
             self._undo()
-            await shard.load([cell])
+            await shard.activation.load([cell])
             if isinstance(failure, CommitUnknown):
                 continue
             if work.peer is not None or failure.data_error:

@@ -2,8 +2,9 @@
 
 Everything that touches an entity happens in this event loop's thread, in the order of its mailbox; only loading, a claim, a
 look-up and the commit itself wait. Division of labour: ``cell`` is the data of one entity, ``gate`` says what may leave,
-``Commits`` (commits.py) moves batches through the store and recovers from what goes wrong, ``Followers`` (followers.py)
-answers what links ask of streams. This module takes works to their entities and releases what came of them.
+``Activation`` loads entities and puts them to rest, ``Commits`` moves batches through the store and recovers from what goes
+wrong, ``Effects`` sends what entities owe to others, ``Followers`` answers what links ask of streams (a module each). This
+one takes works to their entities and releases what came of them.
 
 Time: a shard whose lease was last confirmed more than ``LEASE_S`` ago may have been replaced while it was stopped, so it
 says nothing, reads included, until storage confirms that it still owns its entities.
@@ -14,37 +15,37 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime, timedelta
+from collections import deque
+from collections.abc import Callable, Iterable
+from datetime import datetime
 from hashlib import blake2b
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import msgspec
 
 from actors.runtime import wire
+from actors.runtime.activation import Activation
 from actors.runtime.cell import EFFECTS_ALARM, Cell, Entry, Outlet, Work, alarm_changes, encode_json, event_frame
 from actors.runtime.commits import Commits
+from actors.runtime.effects import ALARM_AFTER, Effects, Post
 from actors.runtime.entity import (
-    Address,
     AlarmFired,
     Attached,
     ConfirmClaim,
     Context,
     Decision,
     Detached,
-    Effect,
-    EffectDone,
     EntityKind,
     Push,
     ReleaseClaim,
     Subscriber,
     Tick,
 )
-from actors.runtime.errors import CODES, ActorUnavailable, Conflict, Draining, Internal, SanghaError, StorageUnavailable
+from actors.runtime.errors import ActorUnavailable, Conflict, Draining, Internal, SanghaError, StorageUnavailable
 from actors.runtime.followers import Followers
 from actors.runtime.gate import Gate
 from actors.runtime.operations import WINDOW, Verdict
-from actors.runtime.ports import Alarm, Checkpoint, Claim, Clock, Fenced, JournalRow, Loaded, Store, StoreDown
+from actors.runtime.ports import Alarm, Checkpoint, Claim, Clock, Fenced, JournalRow, Store, StoreDown
 from actors.runtime.trace import request_id
 from actors.runtime.wire import Answer, Ask, Dropped, Follow, History, Page, Pushed, Refused, Unfollow
 
@@ -52,23 +53,11 @@ log = logging.getLogger(__name__)
 
 LEASE_S: Final = 3.0
 """How long a confirmation lets the shard speak; the coordinator waits as long before it replaces a silent one."""
-EFFECT_RETRY_S: Final = 1.0
-EFFECT_ALARM_S: Final = 30.0
-"""A crashed entity with open effects is woken this long after it made them."""
 CLAIM_TTL_S: Final = 60.0
 NOTHING_DECIDED: Final = Decision()
-LOAD_BATCH: Final = 500
-LOAD_PAUSE_S: Final = 0.05
 CONFIRM_PAUSE_S: Final = 0.2
 LOAD_PATIENCE_S: Final = 5.0
 """Without storage, callers wait this long for an entity to be loaded, or for a recovery, before they are told."""
-
-
-class Post(Protocol):
-    """Takes commands to entities of other shards."""
-
-    def post(self, target: Address, command: bytes, operation: str, on_answer: Callable[[Any], None]) -> None:
-        """Ask; ``on_answer`` gets an Answer or Refused."""
 
 
 class ShardLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,18 +87,17 @@ class Shard:
         self.cells: dict[str, Cell] = {}
         self.gate: Gate[Entry] = Gate()
         self.waiting = 0
-        self.activations = 0
         self.confirmed_at = float("-inf")
-        self._post, self._halt, self._owns = post, halt, owns
+        self._halt = halt
         self._traces = log.isEnabledFor(logging.DEBUG)
-        self._to_load: list[str] = []
-        self._loader: asyncio.Task[None] | None = None
         self._unconfirmed: list[Entry] = []
         self._releasing = False
-        self._fenced = self._stopped = False
+        self._fenced = self.stopped = False
         self.alarm_handled: Callable[[str, str], None] = lambda _entity, _name: None
         self._backlog: list[Work] = []
         self._tasks: set[asyncio.Task[None]] = set()
+        self.activation = Activation(self, owns)
+        self.effects = Effects(self, post)
         self.commits = Commits(self)
         self.followers = Followers(self)
         self._loop = asyncio.get_running_loop()
@@ -162,7 +150,7 @@ class Shard:
 
     def submit(self, work: Work) -> None:
         """Take a work to its entity, loading it first where it is not live."""
-        if self._stopped:
+        if self.stopped:
             if work.peer is not None:
                 work.peer.send(refused(work.cid, Draining("this shard stops; try again")))
             return
@@ -174,7 +162,7 @@ class Shard:
         if self.commits.recovering or self._releasing:
             self._backlog.append(work)
             return
-        cell = self.cells.get(work.entity) or self._activate(work)
+        cell = self.cells.get(work.entity) or self.activation.activate(work)
         if cell is None:
             return
         cell.used_at = self.clock.monotonic()
@@ -203,85 +191,21 @@ class Shard:
             if not self.handle(cell, work):
                 self._pause(cell, work)
 
-    def _activate(self, work: Work) -> Cell | None:
-        if not self._owns(work.entity):
-            self.refuse(work, ActorUnavailable("this entity lives in another shard; try again"))
-            return None
-        if len(self.cells) >= self.limits.live_entities and not self.passivate(max(1, self.limits.live_entities // 64)):
-            self.refuse(work, ActorUnavailable("too many live entities in this shard; try again"))
-            return None
-        cell = self.cells[work.entity] = Cell(self.kind.kind, work.entity)
-        self.activations += 1
-        self._to_load.append(work.entity)
-        if self._loader is None or self._loader.done():
-            self._loader = self.spawn(self._load_all())
-        return cell
-
-    async def _load_all(self) -> None:
-        while self._to_load:
-            await asyncio.sleep(0)  # so that all that arrived in this turn is loaded by one query
-            ids, self._to_load = self._to_load[:LOAD_BATCH], self._to_load[LOAD_BATCH:]
-            loaded = await self._loaded(ids)
-            for entity in ids:
-                self._activated(self.cells[entity], loaded[entity])
-
-    def _activated(self, cell: Cell, loaded: Loaded) -> None:
-        try:
-            cell.restore(self.kind, loaded)
-        except Exception as bug:  # noqa: BLE001 - an entity that cannot be read must not end its neighbours
-            del self.cells[cell.id]
-            for work in cell.mailbox:
-                self.refuse(work, self._internal(cell, work, bug))
-            return
-        self.issue(cell, cell.agenda.effects.values())
-        self.drain(cell)
-
-    async def load(self, cells: list[Cell]) -> None:
-        """Make cells what storage has."""
-        loaded = await self._loaded([cell.id for cell in cells])
-        for cell in cells:
-            cell.restore(self.kind, loaded[cell.id])
-
-    async def stored_seq(self, entity_id: str) -> int:
-        """The sequence number of the entity's last event in storage."""
-        loaded = (await self._loaded([entity_id]))[entity_id]
-        if loaded.events:
-            return loaded.events[-1].seq
-        return loaded.checkpoint.seq if loaded.checkpoint is not None else 0
-
-    async def _loaded(self, ids: list[str]) -> Mapping[str, Loaded]:
-        """From storage. Where it does not answer this tries on; callers are told after a while."""
-        began, pause = self.clock.monotonic(), LOAD_PAUSE_S
-        while True:
-            try:
-                return await self.store.load(ids)
-            except Fenced as fenced:
-                self.fenced(fenced)
-                await asyncio.Future()
-            except StoreDown:
-                self.lose_patience(began)
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, 1.0)
-
     def lose_patience(self, began: float) -> None:
         """Storage has not answered since ``began``: after a while, callers whose commands were not yet decided are told."""
         if self.clock.monotonic() - began <= LOAD_PATIENCE_S:
             return
-        backlog, self._backlog = self._backlog, []
-        for work in backlog:
-            if work.peer is None:
-                self._backlog.append(work)
-            else:
-                self.refuse(work, StorageUnavailable("storage does not answer; try again"))
+        self._backlog = self._refuse_callers(self._backlog)
         for cell in self.cells.values():
-            if cell.loads:
-                continue
-            waiting, cell.mailbox = list(cell.mailbox), type(cell.mailbox)()
-            for work in waiting:
-                if work.peer is None:
-                    cell.mailbox.append(work)
-                else:
-                    self.refuse(work, StorageUnavailable("storage does not answer; try again"))
+            if not cell.loads:
+                cell.mailbox = deque(self._refuse_callers(cell.mailbox))
+
+    def _refuse_callers(self, works: Iterable[Work]) -> list[Work]:
+        """Tell the callers to try again. Returns what the runtime itself asked, which is not forgotten."""
+        works = list(works)
+        for work in works:
+            self.refuse(work, StorageUnavailable("storage does not answer; try again"))
+        return [work for work in works if work.peer is None]
 
     # -- one work -------------------------------------------------------------------------------------------------
 
@@ -359,7 +283,7 @@ class Shard:
             self.enter(Entry(cell, work))
             return
         if isinstance(work.what, AlarmFired) and work.what.name == EFFECTS_ALARM:
-            self._effects_alarm(cell, work)
+            self.enter(self.effects.alarm(cell, work))
             return
         now = self.clock.now()
         context = self.context(cell, now, work)
@@ -372,7 +296,7 @@ class Shard:
         except Exception as bug:  # noqa: BLE001 - a bug in a domain must fail its command, not its neighbours
             cell.state, cell.seq, cell.offset, cell.agenda, cell.live = before
             entry = Entry(cell, work)
-            entry.refusal = self._internal(cell, work, bug)
+            entry.refusal = self.internal(cell, work, bug)
         if self._traces or (work.request_id is not None and (work.caller is None or work.caller.session is None)):
             self._trace(cell, work, entry)
         self.enter(entry)
@@ -404,7 +328,7 @@ class Shard:
             self._journal(entry, event, now)
         if cell.state is not state_before:
             agenda = self.kind.agenda(cell.state)
-            entry.alarms = alarm_changes(cell.id, cell.agenda, agenda, now + timedelta(seconds=EFFECT_ALARM_S))
+            entry.alarms = alarm_changes(cell.id, cell.agenda, agenda, now + ALARM_AFTER)
             cell.agenda = agenda
         if isinstance(work.what, AlarmFired) and work.what.name not in cell.agenda.alarms:
             entry.alarms.append(Alarm(entity_id=cell.id, name=work.what.name, due_at=None))
@@ -445,14 +369,8 @@ class Shard:
             else:
                 entry.rows.append(row)
 
-    def _effects_alarm(self, cell: Cell, work: Work) -> None:
-        """Effects are issued on activation and again when they fail; the alarm only has to stand until they are done."""
-        entry = Entry(cell, work)
-        due_at = self.clock.now() + timedelta(seconds=EFFECT_ALARM_S) if cell.agenda.effects else None
-        entry.alarms.append(Alarm(entity_id=cell.id, name=EFFECTS_ALARM, due_at=due_at))
-        self.enter(entry)
-
-    def _internal(self, cell: Cell, work: Work, bug: Exception) -> Internal:
+    def internal(self, cell: Cell, work: Work, bug: Exception) -> Internal:
+        """Our fault: logged with its trace under a reference, which is all that the caller is told."""
         reference = secrets.token_hex(6)
         token = request_id.set(work.request_id or work.operation)
         log.error("internal error %s in %s deciding %s", reference, cell.stream, type(work.what).__name__, exc_info=bug)
@@ -555,7 +473,7 @@ class Shard:
         if cell.issued:
             cell.issued.intersection_update(entry.agenda.effects)
         if entry.agenda.effects:
-            self.issue(cell, entry.agenda.effects.values())
+            self.effects.issue(cell, entry.agenda.effects.values())
 
     def _reply(self, entry: Entry) -> None:
         work = entry.work
@@ -595,30 +513,7 @@ class Shard:
             self.waiting -= 1
             work.peer.send(refused(work.cid, refusal))
 
-    # -- effects, timers ------------------------------------------------------------------------------------------
-
-    def issue(self, cell: Cell, effects: Iterable[Effect]) -> None:
-        """Send the effects that are not on their way yet. One is on its way until the commit that takes it off the agenda."""
-        for effect in effects:
-            if effect.id not in cell.issued:
-                cell.issued.add(effect.id)
-                self._send_effect(cell, effect)
-
-    def _send_effect(self, cell: Cell, effect: Effect) -> None:
-        def answered(answer: Any) -> None:
-            if isinstance(answer, Refused):
-                if CODES[answer.code].retryable:
-                    self._loop.call_later(EFFECT_RETRY_S, self._send_effect, cell, effect)
-                    return
-                done = EffectDone(id=effect.id, error=answer.code)
-            else:
-                done = EffectDone(id=effect.id, reply=answer.body)
-            self.submit(Work(cell.id, done))
-
-        if self._stopped:
-            return
-        operation = f"effect:{self.kind.kind}:{cell.id}:{effect.id}"
-        self._post.post(effect.target, effect.command, operation, answered)
+    # -- timers, checkpoints, the end -----------------------------------------------------------------------------------
 
     def _arm(self, cell: Cell, after_s: float) -> None:
         """The earliest wish for a tick stands."""
@@ -634,8 +529,6 @@ class Shard:
         cell.tick = None
         if self.cells.get(cell.id) is cell:
             self.submit(Work(cell.id, Tick()))
-
-    # -- rest -----------------------------------------------------------------------------------------------------
 
     def checkpoint(self, cell: Cell) -> Checkpoint:
         """The cell's whole state now, for the batch that holds its last change."""
@@ -657,32 +550,6 @@ class Shard:
         every = max(self.limits.checkpoint_every, cell.checkpoint_bytes // 64)
         return cell.seq - cell.checkpoint_seq >= every
 
-    def passivate(self, at_least: int = 0) -> int:
-        """Put idle entities to rest: those idle long enough, and the longest idle where room is needed."""
-        if self._unconfirmed:
-            return 0  # what is still to be said may make someone follow
-        now = self.clock.monotonic()
-        idle = [cell for cell in self.cells.values() if self._may_rest(cell)]
-        idle.sort(key=lambda cell: cell.used_at)
-        resting = 0
-        for cell in idle:
-            if resting >= at_least and now - cell.used_at < self.limits.passivate_after_s:
-                break
-            del self.cells[cell.id]
-            resting += 1
-        return resting
-
-    def _may_rest(self, cell: Cell) -> bool:
-        return (
-            cell.ready
-            and not cell.mailbox
-            and not cell.links
-            and not cell.issued
-            and not cell.agenda.effects
-            and cell.tick is None
-            and not self.gate.is_dirty(cell.id)
-        )
-
     def fenced(self, reason: Exception) -> None:
         """Another owns what is ours: say and write nothing more."""
         if not self._fenced:
@@ -703,6 +570,11 @@ class Shard:
             self._halt(f"{type(failure).__name__}: {failure}")
 
     @property
+    def has_unsaid(self) -> bool:
+        """Whether something still waits for the lease to be confirmed."""
+        return bool(self._unconfirmed)
+
+    @property
     def idle(self) -> bool:
         """Nothing is uncommitted and nobody waits."""
         return self.commits.idle and not self.waiting and not self._unconfirmed
@@ -711,7 +583,7 @@ class Shard:
         """Confirm once a second what no commit has confirmed; put idle entities to rest. Runs for ever."""
         while True:
             await asyncio.sleep(1.0)
-            self.passivate()
+            self.activation.passivate()
             began = self.clock.monotonic()
             if began - self.confirmed_at < 1.0 or self.commits.recovering:
                 continue
@@ -726,7 +598,7 @@ class Shard:
     async def stop(self) -> None:
         """Finish what is in flight; then nothing of this shard runs any more, and who asks is told to come back."""
         await self.commits.drained()
-        self._stopped = True
+        self.stopped = True
         for task in list(self._tasks):
             task.cancel()
 

@@ -25,7 +25,7 @@ from fakes import (
     World,
 )
 
-from actors.runtime import commits, shard
+from actors.runtime import activation, commits, effects, shard
 from actors.runtime.alarms import AlarmClock
 from actors.runtime.cell import EFFECTS_ALARM, Work
 from actors.runtime.entity import AlarmFired
@@ -36,9 +36,9 @@ from actors.runtime.wire import Answer, Refused
 @pytest.fixture(autouse=True)
 def _no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(commits, "SETTLE_PAUSE_S", 0)
-    monkeypatch.setattr(shard, "LOAD_PAUSE_S", 0)
+    monkeypatch.setattr(activation, "LOAD_PAUSE_S", 0)
     monkeypatch.setattr(shard, "CONFIRM_PAUSE_S", 0)
-    monkeypatch.setattr(shard, "EFFECT_RETRY_S", 0)
+    monkeypatch.setattr(effects, "RETRY_S", 0)
 
 
 @pytest.fixture
@@ -376,7 +376,7 @@ async def test_an_entity_whose_join_is_held_for_the_lease_is_not_put_to_rest(wor
     world.store.down = True
     world.ask(Join(), "s:2")
     world.store.down = False
-    world.shard.passivate(at_least=10)
+    world.shard.activation.passivate(at_least=10)
     await world.idle()
     assert world.shard.cells["e"].present
 
@@ -411,7 +411,7 @@ async def test_idle_entities_rest_and_come_back_and_followed_ones_stay() -> None
     await world.answer(Add(text="a"), "s:1")
     await world.answer(Join(), "s:2", entity="followed")
     world.clock.passed_s += 11
-    world.shard.passivate()
+    world.shard.activation.passivate()
     assert set(world.shard.cells) == {"followed"}
     assert await world.answer(Read()) == {"items": ["a"]}
     assert await world.answer(Add(text="a"), "s:1") == {"offset": 1}
@@ -424,7 +424,7 @@ async def test_an_entity_with_something_uncommitted_does_not_rest() -> None:
     world.ask(Add(text="a"), "s:1")
     await world.idle()
     world.clock.passed_s += 11
-    assert world.shard.passivate(at_least=5) == 0
+    assert world.shard.activation.passivate(at_least=5) == 0
     world.store.gate.set()
     await world.idle()
 
@@ -487,7 +487,7 @@ async def test_a_stopped_shard_has_finished_and_tells_who_asks_to_come_back(worl
 
 
 async def test_an_entity_of_another_shard_is_refused(world: World) -> None:
-    world.shard._owns = lambda entity: entity != "foreign"
+    world.shard.activation._owns = lambda entity: entity != "foreign"
     assert await world.answer(Read(), entity="foreign") == "actor_unavailable"
 
 

@@ -16,7 +16,7 @@ from fakes import Add, Crash, Join, Link, Note, Owe, Read, Refuse, Wave, World, 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from actors.runtime import commits, shard
+from actors.runtime import activation, commits, effects, shard
 from actors.runtime.wire import Answer, Follow, Following, Pushed, Refused, Resynced
 
 ENTITIES = ("e", "f")
@@ -40,9 +40,9 @@ steps = st.one_of(
 def _no_waits() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(commits, "SETTLE_PAUSE_S", 0)
-        patch.setattr(shard, "LOAD_PAUSE_S", 0)
+        patch.setattr(activation, "LOAD_PAUSE_S", 0)
         patch.setattr(shard, "CONFIRM_PAUSE_S", 0)
-        patch.setattr(shard, "EFFECT_RETRY_S", 0)
+        patch.setattr(effects, "RETRY_S", 0)
         yield
 
 
@@ -146,7 +146,7 @@ class Run:
             case "stale":
                 world.clock.passed_s += 4
             case "rest":
-                world.shard.passivate(at_least=5)
+                world.shard.activation.passivate(at_least=5)
 
     def say(self, command: Any, operation: str, entity: str) -> None:
         cid = self.world.ask(command, operation, entity=entity)

@@ -1,0 +1,71 @@
+"""Sends what entities owe to others: effects, each until the commit that takes it off its entity's agenda.
+
+An effect leaves only after the commit of the event that made it, again on activation, and again when its receiver could not
+take it; the receiver knows it by its operation id. An alarm stands for as long as there are any, so that a crashed entity to
+which nobody speaks is woken.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from actors.runtime.cell import EFFECTS_ALARM, Cell, Entry, Work
+from actors.runtime.entity import Address, Effect, EffectDone
+from actors.runtime.errors import CODES
+from actors.runtime.ports import Alarm
+from actors.runtime.wire import Refused
+
+if TYPE_CHECKING:
+    from actors.runtime.shard import Shard
+
+RETRY_S: Final = 1.0
+ALARM_AFTER: Final = timedelta(seconds=30)
+"""A crashed entity with open effects is woken this long after it made them."""
+
+
+class Post(Protocol):
+    """Takes commands to entities of other shards."""
+
+    def post(self, target: Address, command: bytes, operation: str, on_answer: Callable[[Any], None]) -> None:
+        """Ask; ``on_answer`` gets an Answer or Refused."""
+
+
+class Effects:
+    """Part of a shard; see the module."""
+
+    def __init__(self, shard: Shard, post: Post) -> None:
+        self._shard, self._post = shard, post
+        self._loop = asyncio.get_running_loop()
+
+    def issue(self, cell: Cell, effects: Iterable[Effect]) -> None:
+        """Send the effects that are not on their way yet. One is on its way until the commit that takes it off the agenda."""
+        for effect in effects:
+            if effect.id not in cell.issued:
+                cell.issued.add(effect.id)
+                self._send(cell, effect)
+
+    def _send(self, cell: Cell, effect: Effect) -> None:
+        def answered(answer: Any) -> None:
+            if isinstance(answer, Refused):
+                if CODES[answer.code].retryable:
+                    self._loop.call_later(RETRY_S, self._send, cell, effect)
+                    return
+                done = EffectDone(id=effect.id, error=answer.code)
+            else:
+                done = EffectDone(id=effect.id, reply=answer.body)
+            self._shard.submit(Work(cell.id, done))
+
+        if self._shard.stopped:
+            return
+        operation = f"effect:{self._shard.kind.kind}:{cell.id}:{effect.id}"
+        self._post.post(effect.target, effect.command, operation, answered)
+
+    def alarm(self, cell: Cell, work: Work) -> Entry:
+        """What comes of the runtime's own alarm: it stands until there are no effects left."""
+        entry = Entry(cell, work)
+        due_at = self._shard.clock.now() + ALARM_AFTER if cell.agenda.effects else None
+        entry.alarms.append(Alarm(entity_id=cell.id, name=EFFECTS_ALARM, due_at=due_at))
+        return entry
