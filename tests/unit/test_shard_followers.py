@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 from fakes import Add, Join, Leave, Note, Read, World, subscriber
 
-from actors.runtime import commits, followers, shard
+from actors.runtime import activation, commits, followers, shard
 from actors.runtime.entity import Caller
 from actors.runtime.wire import Answer, Follow, Following, History, Page, Paged, Pushed, Resynced, Unfollow
 
@@ -17,7 +17,7 @@ from actors.runtime.wire import Answer, Follow, Following, History, Page, Paged,
 @pytest.fixture(autouse=True)
 def _no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(commits, "SETTLE_PAUSE_S", 0)
-    monkeypatch.setattr(shard, "LOAD_PAUSE_S", 0)
+    monkeypatch.setattr(activation, "LOAD_PAUSE_S", 0)
     monkeypatch.setattr(shard, "CONFIRM_PAUSE_S", 0)
 
 
