@@ -29,7 +29,7 @@ from actors.runtime import placement as ray_actors
 from actors.runtime.coordinator import Watcher
 from actors.runtime.placement import Gone, NoAnswer, Placement, Restarting
 from actors.runtime.ports import Fenced, StoreDown
-from server import link_tls, logs
+from server import link_tls, logs, ray_environment
 from server.deployment import KINDS, Deployment, kept_secret, run_directory, write_private
 from server.settings import Settings
 from storage import cluster
@@ -184,7 +184,11 @@ class Server:
         import ray
 
         options: dict[str, Any] = {"log_to_driver": False, "configure_logging": False}
+        logging.getLogger("ray._private.worker").setLevel(logging.ERROR)  # it warns that signals are left to us
         if self.settings.ray_address is None:
+            token = self.data_dir / ray_environment.TOKEN_FILE
+            kept_secret(token)
+            ray_environment.use_token(token)
             options |= {
                 "address": "local",
                 "include_dashboard": False,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Final
 
 ALWAYS: Final = {
@@ -21,7 +22,10 @@ ON_LOOPBACK: Final = {
     # Ray replaces 127.0.0.1 with the machine's own address and then listens on every interface, except where a cluster of
     # several machines is ruled out, which it reads from here (the name tells for which systems that was made).
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    # Who has no token cannot attach to it, other users of this machine included.
+    "RAY_AUTH_MODE": "token",
 }
+TOKEN_FILE: Final = "ray.token"
 
 
 def prepare(*, local: bool) -> None:
@@ -29,3 +33,8 @@ def prepare(*, local: bool) -> None:
     os.environ.update(ALWAYS)
     if local:
         os.environ.update(ON_LOOPBACK)
+
+
+def use_token(path: Path) -> None:
+    """Where Ray finds its token: a 0600 file of ours. Its own, in the home directory, others may read."""
+    os.environ["RAY_AUTH_TOKEN_PATH"] = str(path)
