@@ -6,6 +6,7 @@ Handlers raise ``SanghaError`` and nothing else; ``app`` makes problems of them.
 from __future__ import annotations
 
 import re
+import secrets
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -101,6 +102,11 @@ def idempotency_key(request: web.Request) -> str | None:
 def operation_of(practitioner: str, key: str | None) -> str | None:
     """The operation id: with the prefix it is never taken for a socket request's."""
     return None if key is None else f"{practitioner}:k-{key}"
+
+
+def once(practitioner: str) -> str:
+    """The operation id of a change that comes without a key: the way to the actor may repeat it, and it must count once."""
+    return f"{practitioner}:once-{secrets.token_hex(16)}"
 
 
 async def ask(

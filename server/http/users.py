@@ -36,6 +36,7 @@ from server.http.context import (
     idempotency_key,
     json_body,
     json_response,
+    once,
     operation_of,
     resolve,
 )
@@ -76,7 +77,8 @@ async def register(request: web.Request) -> web.Response:
     # What is wrong with the other fields is said before the time for a hash is spent.
     draft = command_from(c.Register, body | {"email": email, "password_hash": "-"})
     command = msgspec.structs.replace(draft, password_hash=await hashed(request, password, salt))
-    reply = await ask(request, Address("practitioner", practitioner), c.encode(command), None, operation)
+    address = Address("practitioner", practitioner)
+    reply = await ask(request, address, c.encode(command), None, operation or once(practitioner))
     profile = orjson.loads(reply)
     opened = await _open_session(request, practitioner, operation, since=datetime.fromisoformat(profile["created_at"]))
     return json_response(opened | {"practitioner": profile}, status=201)
@@ -126,6 +128,8 @@ async def put_archetypal_state(request: web.Request) -> web.Response:
 
 async def _ask_own(request: web.Request, practitioner: str, command: bytes) -> bytes:
     operation = operation_of(practitioner, idempotency_key(request))
+    if operation is None and request.method != "GET":
+        operation = once(practitioner)
     return await ask(request, Address("practitioner", practitioner), command, Caller(practitioner), operation)
 
 
@@ -141,7 +145,8 @@ async def _open_session(
         token, session_id = tokens.derived(gateway.secret, operation), str(uuid.uuid5(_NAMESPACE, operation))
     expires_at = since + timedelta(seconds=gateway.settings.token_life_s)
     command = c.OpenSession(id=session_id, token_hash=tokens.hashed(token), expires_at=expires_at)
-    await ask(request, Address("practitioner", practitioner), c.encode(command), None, operation)
+    address = Address("practitioner", practitioner)
+    await ask(request, address, c.encode(command), None, operation or once(practitioner))
     return {"token": token, "expires_at": expires_at.astimezone(UTC).isoformat().replace("+00:00", "Z")}
 
 

@@ -142,6 +142,18 @@ async def test_the_profile_is_read_and_changed_with_a_token(w: World, http: http
     assert (wrong.status_code, wrong.json()["errors"][0]["path"]) == (422, "privacy_level")
 
 
+async def test_a_change_without_a_key_is_an_operation_all_the_same(w: World, http: httpx.AsyncClient) -> None:
+    w.queries.login("t", ALICE)
+    bearer = {"Authorization": "Bearer t"}
+    for _ in range(2):
+        assert (await http.put("/api/users/profile", json={"sacred_path": "x"}, headers=bearer)).status_code == 200
+    first, second = (asked.operation for asked in w.shards.asked[-2:])
+    assert first.startswith(f"{ALICE}:once-")
+    assert first != second
+    await http.get("/api/users/profile", headers=bearer)
+    assert w.shards.asked[-1].operation is None
+
+
 async def test_the_archetypal_state_is_validated_and_replaced(w: World, http: httpx.AsyncClient) -> None:
     w.queries.login("t", ALICE)
     bearer = {"Authorization": "Bearer t"}
