@@ -15,6 +15,8 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
+import psutil
+
 from actors.practitioner.entity import PractitionerKind
 from actors.runtime import placement as ray_actors
 from actors.runtime.alarms import AlarmClock
@@ -182,11 +184,12 @@ class _Host:
         logs.configure(process, self.settings.log_level, self.deployment.run_dir)
         self.node = ray_actors.node_id()
         self.placement = build_placement(self.deployment, path)
-        self.failed: str | None = None
+        self.started_at = psutil.Process().create_time()
 
     def base_status(self) -> dict[str, Any]:
         """What the coordinator wants to know of anybody."""
-        return {"pid": os.getpid(), "node": self.node, "raylet_pid": os.getppid()}  # Ray starts actors from the raylet
+        # Ray starts actors from the raylet.
+        return {"pid": os.getpid(), "started": self.started_at, "node": self.node, "raylet_pid": os.getppid()}
 
     def run(self, coroutine: Any) -> asyncio.Task[Any]:
         """Run for as long as the actor lives; its failure ends the process, and Ray starts it anew."""

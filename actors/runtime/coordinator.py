@@ -19,6 +19,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from enum import Enum
 from typing import Any, Final, Protocol
 
+import psutil
+
 from actors.runtime.placement import Gone, NoAnswer, Restarting
 
 log = logging.getLogger(__name__)
@@ -112,7 +114,7 @@ class Watcher:
         except NoAnswer:
             watch.looks(self._clock())
             known = self.status.get(name)
-            if known is not None and known["node"] == self._node and not _runs(known["pid"]):
+            if known is not None and known["node"] == self._node and not _runs(known):
                 watch.away(self._clock())
             if watch.silent(self._clock()) is Do.KILL:
                 await self._replace(name, known)
@@ -124,20 +126,19 @@ class Watcher:
     async def _replace(self, name: str, known: dict[str, Any] | None) -> None:
         log.warning("%s is silent: it is killed and started anew", name)
         self.takeovers += 1
-        if known is not None and known["node"] == self._node and _runs(known["pid"]):
+        if known is not None and known["node"] == self._node and _runs(known):
             os.kill(known["pid"], signal.SIGKILL)
         else:
             await self._actors.kill(name, restart=True)
 
 
-def _runs(pid: int) -> bool:
+def _runs(known: dict[str, Any]) -> bool:
+    """Whether the very process that answered once is there: its pid may be another's by now."""
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        process = psutil.Process(known["pid"])
+        return bool(process.create_time() == known["started"] and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
         return False
-    except PermissionError:
-        return True
-    return True
 
 
 class Coordinator:

@@ -6,6 +6,7 @@ import os
 import signal
 from typing import Any
 
+import psutil
 import pytest
 
 from actors.runtime import coordinator
@@ -20,7 +21,7 @@ class Actors:
 
     def __init__(self) -> None:
         self.now = 0.0
-        self.answer: Any = {"pid": os.getpid(), "node": ELSEWHERE}
+        self.answer: Any = {"pid": os.getpid(), "started": psutil.Process().create_time(), "node": ELSEWHERE}
         self.takes_s = 0.0
         self.killed: list[str] = []
 
@@ -79,12 +80,24 @@ async def test_who_is_silent_on_this_node_is_killed_by_its_pid(
 ) -> None:
     sent: list[tuple[int, int]] = []
     monkeypatch.setattr(coordinator.os, "kill", lambda pid, number: sent.append((pid, number)))
-    actors.answer = {"pid": 4_000_000, "node": HERE}
+    actors.answer |= {"node": HERE}
     await rounds(watcher, actors, 1)
     actors.answer = NoAnswer("silence")
     await rounds(watcher, actors, 4)
-    assert (4_000_000, signal.SIGKILL) in sent
+    assert sent == [(os.getpid(), signal.SIGKILL)]
     assert actors.killed == []
+
+
+async def test_a_pid_that_is_another_processs_by_now_is_left_alone(
+    watcher: Watcher, actors: Actors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[tuple[int, int]] = []
+    monkeypatch.setattr(coordinator.os, "kill", lambda pid, number: sent.append((pid, number)))
+    actors.answer |= {"node": HERE, "started": 1.0}
+    await rounds(watcher, actors, 1)
+    actors.answer = NoAnswer("silence")
+    await rounds(watcher, actors, 4)
+    assert (sent, actors.killed) == ([], [])
 
 
 async def test_who_is_restarting_has_time_to_start(watcher: Watcher, actors: Actors) -> None:
