@@ -13,7 +13,7 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import psutil
 
@@ -30,14 +30,17 @@ from actors.runtime.shard import Shard, ShardLimits
 from actors.runtime.wire import Ask, Follow
 from actors.space.entity import SpaceKind, SpaceLimits
 from server import logs
+from server.addresses import AddressBook, write_down
 from server.deployment import KINDS, Deployment
-from server.gateway import Gateway
 from server.settings import Settings
 from server.topology import topology
 from storage.heartbeat import Heartbeat
 from storage.queries import Queries
 from storage.seal import Sealer
 from storage.store import PostgresStore
+
+if TYPE_CHECKING:
+    from server.gateway import Gateway
 
 log = logging.getLogger(__name__)
 
@@ -119,13 +122,15 @@ class Links:
     def _link(self, spec: Spec) -> LinkClient:
         link = self._links.get(spec)
         if link is None:
+            run_dir = self._deployment.run_dir
+            book = AddressBook(run_dir, self._node, spec.kind, spec.shard, lambda: self._placement.shard_address(spec))
             link = self._links[spec] = LinkClient(
                 spec.kind,
                 spec.shard,
                 name=self._name,
                 node=self._node,
                 security=self._security,
-                resolve=lambda: self._resolve(spec),
+                resolve=book.find,
                 limit=self._deployment.settings.shard_queue,
                 timeout_s=self._deployment.settings.ask_timeout_s,
                 on_message=self._on_message,
@@ -153,10 +158,6 @@ class Links:
     def reconnects(self) -> int:
         """How often links were lost, over all."""
         return sum(link.reconnects for link in self._links.values())
-
-    async def _resolve(self, spec: Spec) -> ShardAddress:
-        address: ShardAddress = await self._placement.shard_address(spec)
-        return address
 
     async def stop(self) -> None:
         """Disconnect all."""
@@ -249,6 +250,7 @@ class ShardHost(_Host):
         )
         self.server = LinkServer(shard, link_security(deployment), self.kind, self.shard_name)
         address = await self.server.start(deployment.run_dir, deployment.link_host, self.node, epoch)
+        write_down(deployment.run_dir, address)
         self.run(shard.keep_lease())
         self.run(AlarmClock(shard, self.layout.slots_of(self.shard_name, self.entity), self._owns).run())
         if self.layout.own:
@@ -319,6 +321,8 @@ class GatewayHost(_Host):
         self.run(self._start())
 
     async def _start(self) -> None:
+        from server.gateway import Gateway  # aiohttp with it: 0.1 s of the second that a killed shard is away
+
         deployment, layouts = self.deployment, self.placement.layouts
 
         # Functions and not methods: Ray wraps every method of an actor's class for tracing, a microsecond a call.

@@ -370,6 +370,7 @@ class LinkClient:
     def connected(self, connection: _ClientConnection, epoch: int) -> int:
         """The handshake is done: follows first, then what was not answered, in order."""
         generation, again = self._state.connected(epoch)
+        log.info("link to %s/%s is up, epoch %d; %d asked again", self.kind, self.shard, epoch, len(again))
         self._connection = connection
         for follow in self._follows(self) if self._follows is not None else ():
             connection.send(follow)
@@ -380,6 +381,7 @@ class LinkClient:
     def lost(self, generation: int) -> None:
         """A connection ended."""
         if self._state.lost(generation):
+            log.info("link to %s/%s is down", self.kind, self.shard)
             self._connection = None
 
     def received(self, generation: int, message: wire.ToClient) -> None:
