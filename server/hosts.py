@@ -358,8 +358,8 @@ class GatewayHost(_Host):
 
     async def ping(self) -> dict[str, Any]:
         """For the coordinator and ``sangha status``."""
-        status = self.gateway.status() if self.gateway is not None else {"port": 0, "sockets": 0, "outbox_bytes": 0}
-        return self.base_status() | status
+        status = self.gateway.status() if self.gateway is not None else {"sockets": 0, "outbox_bytes": 0}
+        return self.base_status() | status | {"port": self.deployment.port}  # known before it listens
 
     async def ready(self) -> None:
         """Returns when it answers requests."""
