@@ -30,7 +30,7 @@ from actors.runtime.coordinator import Watcher
 from actors.runtime.placement import Gone, NoAnswer, Placement, Restarting
 from actors.runtime.ports import Fenced, StoreDown
 from server import link_tls, logs, ray_environment
-from server.deployment import KINDS, Deployment, kept_secret, run_directory, write_private
+from server.deployment import KINDS, Deployment, RunningServer, kept_secret, layouts_of, run_directory
 from server.settings import Settings
 from storage import cluster
 from storage.datadir import DataDirectory, DataDirectoryInUse
@@ -70,7 +70,6 @@ class Server:
         self._directory: DataDirectory | None = None
         self._collector: logs.LogCollector | None = None
         self._ray_pids: dict[str, int] = {}
-        self._adopted = False
         self._began = time.monotonic()
 
     # -- boot -----------------------------------------------------------------------------------------------------
@@ -112,9 +111,7 @@ class Server:
         path = run_dir / "deployment.json"
         self.deployment.write(path)
         await self._start_actors(path)
-        write_private(
-            self.data_dir / "server.json", f'{{"host": "{settings.host}", "port": {port}, "pid": {os.getpid()}}}'
-        )
+        RunningServer(settings.host, port, os.getpid()).write(self.data_dir)
         self._mark("ready")
 
     def _mark(self, what: str) -> None:
@@ -133,24 +130,16 @@ class Server:
         """The port to use; waited for while a killed predecessor's gateways go. Found by an exclusive bind: with the
         gateways' SO_REUSEPORT a second server would not be noticed."""
         settings, deadline = self.settings, time.monotonic() + PREDECESSOR_WAIT_S
-        predecessor = self._predecessor_port()
+        predecessor = RunningServer.read(self.data_dir)
         while True:
             try:
                 return probe_port(settings.host, settings.port)
             except OSError as failure:
-                if settings.port != predecessor or time.monotonic() > deadline:
+                if predecessor is None or settings.port != predecessor.port or time.monotonic() > deadline:
                     raise CannotServe(
                         f"{settings.host}:{settings.port} cannot be used: {failure.strerror}"
                     ) from failure
             await asyncio.sleep(0.1)
-
-    def _predecessor_port(self) -> int | None:
-        """The port of the last server of this data directory, where it did not end by itself."""
-        with contextlib.suppress(OSError, ValueError, KeyError):
-            import json
-
-            return int(json.loads((self.data_dir / "server.json").read_text())["port"])
-        return None
 
     async def _database(self) -> str:
         settings = self.settings
@@ -169,8 +158,7 @@ class Server:
 
     async def _enough_connections(self, dsn: str) -> None:
         """Each shard has a writer and a reader; refuse a layout that the server could not feed."""
-        layouts = (self.settings.placement_practitioner, self.settings.placement_space)
-        shards = sum(int(layout.removeprefix("shared:")) for layout in layouts if layout != "own")
+        shards = sum(layout.shards for layout in layouts_of(self.settings).values())
         needed = 2 * shards + self.settings.gateways + 2 + CONNECTIONS_SPARE
         connection = await connect(dsn, application_name="sangha serve")
         try:
@@ -210,12 +198,11 @@ class Server:
     async def _own_cluster(self, dsn: str) -> cluster.Ownership:
         """The cluster is ours: a new incarnation, or that of the actors which outlived the last ``serve``."""
         connection = await connect(dsn, application_name="sangha serve")
-        wanted = {"practitioner": self.settings.placement_practitioner, "space": self.settings.placement_space}
+        wanted = {kind: layout.text for kind, layout in layouts_of(self.settings).items()}
         try:
             if self.settings.ray_address is not None:
                 known = await cluster.adopt_cluster(connection)
                 if await self._alive(known) and await cluster.layouts(connection) == wanted:
-                    self._adopted = True
                     return known
                 await self._end_leftovers(known)
             ownership = await cluster.claim_cluster(connection, PREDECESSOR_WAIT_S)
@@ -361,7 +348,7 @@ class Server:
             with contextlib.suppress(EmbeddedPostgresFailed, OSError):
                 self.postgres.stop()
         with contextlib.suppress(OSError):
-            (self.data_dir / "server.json").unlink()
+            RunningServer.file(self.data_dir).unlink()
         if self._collector is not None:
             self._collector.close()
         if self._directory is not None:

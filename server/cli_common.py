@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-import orjson
 import typer
 from pydantic import ValidationError
 
+from server.deployment import RunningServer
 from server.settings import Settings
 
 USAGE: Final = 2
@@ -39,11 +39,9 @@ def read_settings(**given: Any) -> Settings:
 def find_server(settings: Settings, port: int | None) -> tuple[str, int]:
     """Host and port of the running server: as given, or as the data directory says, or the settings' own."""
     if port is None:
-        try:
-            known = orjson.loads((settings.data_dir / "server.json").read_bytes())
-            return known["host"], known["port"]
-        except (OSError, orjson.JSONDecodeError, KeyError):
-            pass
+        known = RunningServer.read(settings.data_dir)
+        if known is not None:
+            return known.host, known.port
     return settings.host, port or settings.port
 
 

@@ -12,7 +12,7 @@ import secrets
 import tempfile
 from hashlib import blake2b
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import orjson
 from pydantic import BaseModel, ConfigDict
@@ -24,6 +24,39 @@ KINDS: Final = ("practitioner", "space")
 """The kinds of this server, in the order in which their shards start."""
 MAX_SOCKET_DIR: Final = 60
 """A Unix socket's path ends at 107 bytes, and names in the run directory take up to 45."""
+
+
+def layouts_of(settings: Settings) -> dict[str, Layout]:
+    """How each kind's entities are to be spread."""
+    return {
+        "practitioner": Layout.parse(settings.placement_practitioner),
+        "space": Layout.parse(settings.placement_space),
+    }
+
+
+class RunningServer(NamedTuple):
+    """What a ``serve`` writes into its data directory while it runs, for the commands that look for it."""
+
+    host: str
+    port: int
+    pid: int
+
+    @staticmethod
+    def file(data_dir: Path) -> Path:
+        """Where it is written."""
+        return data_dir / "server.json"
+
+    def write(self, data_dir: Path) -> None:
+        """It runs."""
+        write_private(self.file(data_dir), orjson.dumps(self._asdict()).decode())
+
+    @classmethod
+    def read(cls, data_dir: Path) -> RunningServer | None:
+        """The one that runs, or was killed; None where the last one ended by itself, or there never was one."""
+        try:
+            return cls(**orjson.loads(cls.file(data_dir).read_bytes()))
+        except (OSError, orjson.JSONDecodeError, TypeError):
+            return None
 
 
 class Deployment(BaseModel):
@@ -50,11 +83,7 @@ class Deployment(BaseModel):
     @property
     def layouts(self) -> dict[str, Layout]:
         """By kind."""
-        settings = self.settings
-        return {
-            "practitioner": Layout.parse(settings.placement_practitioner),
-            "space": Layout.parse(settings.placement_space),
-        }
+        return layouts_of(self.settings)
 
     def write(self, path: Path) -> None:
         """Replace the file, readable by its owner alone."""

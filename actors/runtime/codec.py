@@ -101,7 +101,6 @@ class Codec(Generic[T]):
 
     def __init__(self, type_: Any, format_: int, upcasters: Mapping[int, Upcaster] | None = None) -> None:
         self.format: Final = format_
-        self._type = type_
         self._upcasters = dict(upcasters or {})
         self._decode = msgspec.json.Decoder(type_).decode
         self._encoder = msgspec.json.Encoder()
