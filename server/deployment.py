@@ -105,6 +105,8 @@ def _revealed(settings: Settings) -> dict[str, object]:
         data["database_url"] = settings.database_url.get_secret_value()
     if settings.sacred_encryption_key is not None:
         data["sacred_encryption_key"] = settings.sacred_encryption_key.get_secret_value()
+    if settings.openrouter_api_key is not None:
+        data["openrouter_api_key"] = settings.openrouter_api_key.get_secret_value()
     data["old_encryption_keys"] = [key.get_secret_value() for key in settings.old_encryption_keys]
     return data
 

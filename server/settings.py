@@ -57,6 +57,8 @@ class Settings(BaseSettings):
 
     placement_practitioner: str = Field("shared:1", description="'own' or 'shared:N' Ray actors for practitioners")
     placement_space: str = Field("shared:1", description="'own' or 'shared:N' Ray actors for collective spaces")
+    placement_ritual: str = Field("shared:1", description="'own' or 'shared:N' Ray actors for rituals' catalog entries")
+    sandboxes: int = Field(2, ge=1, le=256, description="ritual sandboxes, a Ray actor each")
     link_tls: bool = Field(False, description="TLS on links between nodes")
 
     sockets_per_address: int = Field(64, ge=1, description="open sockets from one address")
@@ -85,7 +87,7 @@ class Settings(BaseSettings):
     live_entities: int = Field(20_000, ge=1, description="entities kept live in a shard")
     passivate_after_s: float = Field(300, gt=0, description="idle time after which an entity is put to rest")
     checkpoint_every: int = Field(500, ge=1, description="events between checkpoints of an entity")
-    ask_timeout_s: float = Field(30, gt=0, description="longest wait for the answer to a command")
+    ask_timeout_s: float = Field(45, gt=0, description="longest wait for the answer to a command")
     auth_timeout_s: float = Field(10, gt=0, description="time for the first frame")
     heartbeat_s: float = Field(25, gt=0, description="WebSocket ping interval")
     presence_grace_s: float = Field(30, ge=0, description="absence that is not yet shown")
@@ -95,6 +97,37 @@ class Settings(BaseSettings):
     logins_per_minute_email: int = Field(5, ge=1, description="login attempts a minute for one email")
     registrations_per_minute_address: int = Field(60, ge=1, description="registrations a minute from one address")
     token_life_s: float = Field(86_400, gt=0, description="life of a login token")
+    wasm_max_memory: int = Field(
+        256 * 2**20,
+        ge=2**16,
+        le=2**32,
+        validation_alias=AliasChoices("wasm_max_memory", "SANGHA_WASM_MAX_MEMORY", "WASM_MAX_MEMORY"),
+        description="bytes of memory that a ritual may have",
+    )
+    ritual_fuel: int = Field(1_000_000_000, ge=1_000, description="fuel of one run: about an instruction each")
+    ritual_deadline_s: float = Field(30, gt=0, le=100, description="wall time of one run")
+    ritual_runs_per_day: int = Field(2_000, ge=1, description="runs of one practitioner in a day (UTC)")
+    ritual_fuel_per_day: int = Field(
+        100_000_000_000, ge=1_000, description="fuel of one practitioner's runs in a day (UTC)"
+    )
+    uploaded_rituals: int = Field(100, ge=1, description="rituals that one practitioner uploaded and did not withdraw")
+    openrouter_api_key: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("openrouter_api_key", "SANGHA_OPENROUTER_API_KEY", "OPENROUTER_API_KEY"),
+        description="key of the oracle's language model; without a key or an oracle_url rules answer",
+    )
+    oracle_url: str | None = Field(
+        None, description="an OpenAI-compatible API in place of OpenRouter's, such as http://127.0.0.1:8000/v1"
+    )
+    oracle_model: str = Field(
+        "anthropic/claude-3-haiku",
+        validation_alias=AliasChoices("oracle_model", "SANGHA_ORACLE_MODEL", "ORACLE_MODEL"),
+        description="the oracle's language model",
+    )
+    oracle_timeout_s: float = Field(
+        20, gt=0, le=60, description="longest wait for the language model, retries included"
+    )
+    oracle_tokens_per_day: int = Field(200_000, ge=0, description="tokens that the oracle may use up in a day (UTC)")
     drain_s: float = Field(10, ge=0, description="longest time that a drain may take")
 
     @field_validator("public_urls", "allowed_origins", "old_encryption_keys", mode="before")
@@ -106,7 +139,7 @@ class Settings(BaseSettings):
             )
         return value
 
-    @field_validator("placement_practitioner", "placement_space")
+    @field_validator("placement_practitioner", "placement_space", "placement_ritual")
     @classmethod
     def _placement(cls, value: str) -> str:
         if not PLACEMENT.fullmatch(value):
@@ -131,6 +164,19 @@ class Settings(BaseSettings):
         if value is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", value.get_secret_value()):
             raise ValueError("must be 64 hex digits (32 bytes)")
         return value
+
+    @field_validator("oracle_url")
+    @classmethod
+    def _web_address(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("http://", "https://")):
+            raise ValueError("must begin with http:// or https://")
+        return value
+
+    @model_validator(mode="after")
+    def _answers_in_time(self) -> Self:
+        if self.ask_timeout_s <= max(self.ritual_deadline_s, self.oracle_timeout_s):
+            raise ValueError("ask_timeout_s must exceed ritual_deadline_s and oracle_timeout_s")
+        return self
 
     @model_validator(mode="after")
     def _lab_stays_home(self) -> Self:

@@ -14,6 +14,7 @@ from typing import Annotated, ClassVar, Final, Literal
 from msgspec import UNSET, Meta, UnsetType
 
 from actors.practitioner.archetypal_state import ArchetypalState
+from actors.ritual.values import INTENTION_MAX, Brief
 from actors.runtime.codec import CommandCodec, Uuid, has_nul, invalid
 from actors.runtime.entity import Struct
 from actors.runtime.errors import FieldError, TooLarge
@@ -29,6 +30,9 @@ PasswordHash = Annotated[str, Meta(min_length=1, max_length=255, description="Ar
 PrivacyLevel = Literal["private", "community", "public"]
 Instant = Annotated[datetime, Meta(tz=True)]
 TokenHash = Annotated[bytes, Meta(min_length=16, max_length=64)]
+Intention = Annotated[str, Meta(max_length=INTENTION_MAX, pattern=r"^[^\x00]*$")]
+LongText = Annotated[str, Meta(max_length=20_000, pattern=r"^[^\x00]*$")]
+Rating = Annotated[int, Meta(ge=1, le=10)]
 
 _EMAIL: Final = re.compile(r"[^\s@\x00-\x1f\x7f]+@[^\s@\x00-\x1f\x7f]+")
 
@@ -37,6 +41,17 @@ class Command(Struct, frozen=True):
     """One of the below."""
 
     json_fields: ClassVar[frozenset[str]] = frozenset()
+
+
+class RunToReflect(Struct, frozen=True, kw_only=True):
+    """A run as the oracle is to see it."""
+
+    id: Uuid
+    ritual_name: str
+    intention: str = ""
+    pre: ArchetypalState
+    post: ArchetypalState
+    intensity: float
 
 
 class Register(Command, frozen=True, kw_only=True, tag="register", forbid_unknown_fields=True):
@@ -85,6 +100,8 @@ class UpdateProfile(Command, frozen=True, kw_only=True, tag="update_profile", fo
     privacy_level: PrivacyLevel | UnsetType = UNSET
     archetypal_preferences: bytes | UnsetType = UNSET
     energy_alignments: bytes | UnsetType = UNSET
+    oracle_consent: bool | UnsetType = UNSET
+    """Whether the state may be sent to a language model outside."""
 
 
 class PutArchetypalState(Command, frozen=True, kw_only=True, tag="put_archetypal_state", forbid_unknown_fields=True):
@@ -106,6 +123,100 @@ class NotifyInvitation(Command, frozen=True, kw_only=True, tag="notify_invitatio
     by_name: str | None = None
 
 
+class GetState(Command, frozen=True, kw_only=True, tag="get_state", forbid_unknown_fields=True):
+    """``{archetypal_state, state_id, state_hash, version, under_way}``: the state now; ``under_way`` is the open run or None."""
+
+
+class TransformState(Command, frozen=True, kw_only=True, tag="transform_state", forbid_unknown_fields=True):
+    """One change of the state by the practitioner's own hand; ``parameters`` depend on the type."""
+
+    json_fields: ClassVar[frozenset[str]] = frozenset({"parameters"})
+
+    transformation_type: Literal[
+        "archetype_activation",
+        "energy_adjustment",
+        "integration",
+        "symbol",
+        "transformation_open",
+        "transformation_close",
+    ]
+    parameters: bytes = b"{}"
+
+
+class RunRitual(Command, frozen=True, kw_only=True, tag="run_ritual", forbid_unknown_fields=True):
+    """Run a ritual on the state. Answered when the run has ended (the runtime asks ``AwaitRun`` in its place).
+
+    ``brief`` comes from the ritual's entity at the time of asking; it is not part of what a retry must repeat.
+    """
+
+    json_fields: ClassVar[frozenset[str]] = frozenset({"parameters"})
+
+    brief: Brief
+    intention: Intention = ""
+    parameters: bytes = b"{}"
+
+
+class AwaitRun(Command, frozen=True, kw_only=True, tag="await_run", forbid_unknown_fields=True):
+    """The result of a run, when there is one: a TransformationResult, or the error that the run ended with."""
+
+    run: Uuid
+
+
+class RunInGroup(Command, frozen=True, kw_only=True, tag="run_in_group", forbid_unknown_fields=True):
+    """The practitioner's part in a group ritual. From the space, as its effect; answered with a ``Contribution``.
+
+    The run's id is ``group_run_id(group, practitioner)``: asked again, whenever, it is the same run. While another run is
+    under way it is refused, retryably.
+    """
+
+    json_fields: ClassVar[frozenset[str]] = frozenset({"parameters"})
+
+    group: Uuid
+    space: Uuid
+    brief: Brief
+    intention: Intention = ""
+    parameters: bytes = b"{}"
+    participants: int
+
+
+class AwaitContribution(Command, frozen=True, kw_only=True, tag="await_contribution", forbid_unknown_fields=True):
+    """The practitioner's ``Contribution`` to a group ritual, when there is one. For the runtime alone."""
+
+    group: Uuid
+
+
+class SettleGroup(Command, frozen=True, kw_only=True, tag="settle_group", forbid_unknown_fields=True):
+    """The space has recorded the contribution; it need not be remembered any longer. From the space, as its effect."""
+
+    group: Uuid
+
+
+class AnnotateRun(Command, frozen=True, kw_only=True, tag="annotate_run", forbid_unknown_fields=True):
+    """Notes on a run of one's own, and a rating of its ritual. The gateway made sure that the run is the caller's, and of
+    this ritual."""
+
+    run: Uuid
+    ritual: Uuid
+    subjective_experience: LongText | UnsetType | None = UNSET
+    integration_notes: LongText | UnsetType | None = UNSET
+    effectiveness_rating: Rating | UnsetType = UNSET
+
+
+class Reflect(Command, frozen=True, kw_only=True, tag="reflect", forbid_unknown_fields=True):
+    """Ask the oracle: about the state as it is, or about a run. Answered when the oracle has (``AwaitReflection``).
+
+    What belongs to the run stands in ``run`` and was read from the practitioner's own rows by the gateway.
+    """
+
+    run: RunToReflect | None = None
+
+
+class AwaitReflection(Command, frozen=True, kw_only=True, tag="await_reflection", forbid_unknown_fields=True):
+    """The insight, when there is one. For the runtime alone."""
+
+    id: Uuid
+
+
 PractitionerCommand = (
     Register
     | OpenSession
@@ -116,6 +227,16 @@ PractitionerCommand = (
     | PutArchetypalState
     | Enter
     | NotifyInvitation
+    | GetState
+    | TransformState
+    | RunRitual
+    | AwaitRun
+    | RunInGroup
+    | AwaitContribution
+    | SettleGroup
+    | AnnotateRun
+    | Reflect
+    | AwaitReflection
 )
 
 codec: Final[CommandCodec[PractitionerCommand]] = CommandCodec(PractitionerCommand)

@@ -74,6 +74,14 @@ class PractitionerKind:
         """Entering follows the stream."""
         return type(command) is c.Enter
 
+    def request(self, command: Any, data: bytes) -> bytes:
+        """All of it."""
+        return data
+
+    def awaits(self, command: Any, operation: str | None, entity_id: str) -> Any | None:
+        """Nothing takes long."""
+        return None
+
     def claims(self, command: Any) -> Sequence[tuple[str, str]]:
         """The email of a new account. Raises Invalid where it is none."""
         return ((EMAIL_SCOPE, c.normal_email(command.email)),) if type(command) is c.Register else ()

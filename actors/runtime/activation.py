@@ -117,6 +117,7 @@ class Activation:
         return (
             cell.ready
             and not cell.mailbox
+            and not cell.parked
             and not cell.links
             and not cell.issued
             and not cell.agenda.effects

@@ -96,7 +96,7 @@ class Cell:
 
     __slots__ = (
         "agenda", "checkpoint_bytes", "checkpoint_seq", "head", "id", "issued", "links", "live", "loads", "mailbox",
-        "offset", "operations", "present", "ready", "ring", "seq", "state", "stream", "tick", "tick_at", "used_at",
+        "offset", "operations", "parked", "present", "ready", "ring", "seq", "state", "stream", "tick", "tick_at", "used_at",
     )  # fmt: skip
 
     def __init__(self, kind: str, entity_id: str) -> None:
@@ -111,6 +111,7 @@ class Cell:
         self.ready = False
         self.loads = 0
         self.mailbox: deque[Work] = deque()
+        self.parked: list[Work] = []
         self.links: dict[Outlet, dict[str, Subscriber]] = {}
         self.present: dict[str, Subscriber] = {}
         self.ring: deque[tuple[int, bytes]] = deque(maxlen=RING_EVENTS)

@@ -173,6 +173,9 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Ask for a Tick. An earlier Tick that is already due sooner stands."""
     subscribe: bool = False
     """The caller's session follows the stream from here on."""
+    park: bool = False
+    """It cannot be answered yet: it is decided again after each committed change of the entity. Of a command without an
+    operation only, and nothing else of the decision counts."""
     unsubscribe: Sequence[str] | Literal["all"] = ()
     """Practitioners (all their sessions) that no longer follow after this decision's own pushes."""
 
@@ -225,6 +228,16 @@ class EntityKind(Protocol):
 
     def subscribes(self, command: Any) -> bool:
         """Whether a successful command makes the caller's session follow the stream (also when it is a retry)."""
+
+    def request(self, command: Any, data: bytes) -> bytes:
+        """What of a command (``data`` is its link encoding) a retry has to repeat; the same id with another is a conflict."""
+
+    def awaits(self, command: Any, operation: str | None, entity_id: str) -> Any | None:
+        """The command that is asked in place of this one once it was done, and whose answer is the answer; None for none.
+
+        It is asked without an operation and may park. So a command that begins what takes long is committed at once, and
+        still answered with its outcome, also when it is a retry.
+        """
 
     def claims(self, command: Any) -> Sequence[tuple[str, str]]:
         """Unique names ``(scope, name)`` that must be claimed before the command is decided."""

@@ -109,8 +109,13 @@ class Shard:
         self.followers.opened(link)
 
     def link_closed(self, link: Outlet) -> None:
-        """Everyone who followed through the link is detached."""
+        """Everyone who followed through the link is detached; what was parked for it is asked again through the next."""
         self.followers.forget(link)
+        for cell in self.cells.values():
+            if cell.parked:
+                kept = [work for work in cell.parked if work.peer is not link]
+                self.waiting -= len(cell.parked) - len(kept)
+                cell.parked = kept
 
     def link_message(self, link: Outlet, message: wire.ToShard) -> None:
         """One message of a link, in order."""
@@ -131,7 +136,9 @@ class Shard:
         operation = ask.operation
         if operation is None and self.kind.claims(command):
             operation = f"once:{secrets.token_hex(16)}"  # a claim is an operation's, also where nobody will ask again
-        digest = blake2b(ask.command, digest_size=8).digest() if operation is not None else b""
+        digest = b""
+        if operation is not None:
+            digest = blake2b(self.kind.request(command, ask.command), digest_size=8).digest()
         self.submit(
             Work(
                 ask.entity,
@@ -176,6 +183,7 @@ class Shard:
         """After a recovery: what waited, in order."""
         for cell in list(self.cells.values()):
             self.drain(cell)
+            self.unpark(cell)
         self._take_backlog()
 
     def _take_backlog(self) -> None:
@@ -290,7 +298,11 @@ class Shard:
         entry = Entry(cell, work)
         before = cell.state, cell.seq, cell.offset, cell.agenda, cell.live
         try:
-            self._apply(entry, self.kind.decide(cell.state, work.what, context), now)
+            decision = self.kind.decide(cell.state, work.what, context)
+            if decision.park:
+                cell.parked.append(work)
+                return
+            self._apply(entry, decision, now)
         except SanghaError as refusal:
             entry.refusal = refusal
         except Exception as bug:  # noqa: BLE001 - a bug in a domain must fail its command, not its neighbours
@@ -449,6 +461,15 @@ class Shard:
         if entry.refusal is None:
             self._tell_followers(entry, entry.decision or NOTHING_DECIDED)
             self._follow_up(entry)
+        if entry.journal and entry.cell.parked:
+            self.unpark(entry.cell)
+
+    def unpark(self, cell: Cell) -> None:
+        """Something was committed (or the cell was reloaded): what waits for it is decided again."""
+        parked, cell.parked = cell.parked, []
+        for work in parked:
+            self.waiting -= 1
+            self.submit(work)
 
     def _tell_followers(self, entry: Entry, decision: Decision) -> None:
         cell, work = entry.cell, entry.work
@@ -482,8 +503,21 @@ class Shard:
         self.waiting -= 1
         if entry.refusal is not None:
             work.peer.send(refused(work.cid, entry.refusal))
-        else:
+            return
+        awaited = self.kind.awaits(work.what, work.operation, work.entity)
+        if awaited is None:
             work.peer.send(Answer(work.cid, entry.reply or b"{}"))
+        else:
+            self.submit(
+                Work(
+                    work.entity,
+                    awaited,
+                    peer=work.peer,
+                    cid=work.cid,
+                    caller=work.caller,
+                    request_id=work.request_id,
+                )
+            )
 
     def push(self, cell: Cell, push: Push, only: Outlet | None = None) -> None:
         """An unnumbered push to every follower, to one session, or to those of one link."""
@@ -599,6 +633,8 @@ class Shard:
         """Finish what is in flight; then nothing of this shard runs any more, and who asks is told to come back."""
         await self.commits.drained()
         self.stopped = True
+        for cell in self.cells.values():
+            self.unpark(cell)
         for task in list(self._tasks):
             task.cancel()
 

@@ -6,10 +6,12 @@ request's parsed values. Bounds that are settings are held by ``decide``.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, ClassVar, Final, Literal
 
 from msgspec import UNSET, Meta, UnsetType
 
+from actors.ritual.values import INTENTION_MAX, Brief
 from actors.runtime.codec import CommandCodec, Uuid
 from actors.runtime.entity import Struct
 
@@ -93,11 +95,51 @@ class Pulse(Command, frozen=True, kw_only=True, tag="pulse", forbid_unknown_fiel
     phase_rad: float
 
 
+class BeginRitual(Command, frozen=True, kw_only=True, tag="ritual_begin", forbid_unknown_fields=True):
+    """A group ritual, which opens at a server time. The facilitator's. ``brief`` is no part of what a retry must repeat.
+
+    ``at`` in place of ``starts_in_s`` schedules it: up to a year ahead, gathering begins a minute before.
+    """
+
+    json_fields: ClassVar[frozenset[str]] = frozenset({"parameters"})
+
+    brief: Brief
+    intention: Annotated[str, Meta(max_length=INTENTION_MAX, pattern=NO_NUL)] = ""
+    parameters: bytes = b"{}"
+    starts_in_s: Annotated[float, Meta(ge=0, le=3_600)] = 10.0
+    at: Annotated[datetime, Meta(tz=True)] | None = None
+    opening_s: Annotated[float, Meta(ge=0, le=600)] = 3.0
+    integration_s: Annotated[float, Meta(ge=0, le=600)] = 3.0
+
+
+class AbortRitual(Command, frozen=True, kw_only=True, tag="ritual_abort", forbid_unknown_fields=True):
+    """End the group ritual (or, by ``ritual_run``, a scheduled one). The facilitator's. Who is being transformed still is."""
+
+    ritual_run: Uuid | None = None
+
+
+class GetRitual(Command, frozen=True, kw_only=True, tag="ritual_get", forbid_unknown_fields=True):
+    """``{current, last, scheduled}`` of the space's group rituals, for whoever may read it."""
+
+
 class GetSpace(Command, frozen=True, kw_only=True, tag="get", forbid_unknown_fields=True):
     """The space as it is now."""
 
 
-SpaceCommand = CreateSpace | UpdateSpace | Invite | Join | Leave | Close | SendMessage | Pulse | GetSpace
+SpaceCommand = (
+    CreateSpace
+    | UpdateSpace
+    | Invite
+    | Join
+    | Leave
+    | Close
+    | SendMessage
+    | Pulse
+    | BeginRitual
+    | AbortRitual
+    | GetRitual
+    | GetSpace
+)
 
 codec: Final[CommandCodec[SpaceCommand]] = CommandCodec(SpaceCommand)
 encode = codec.encode

@@ -121,6 +121,14 @@ class SpaceKind:
         """Joining follows the stream."""
         return type(command) is c.Join
 
+    def request(self, command: Any, data: bytes) -> bytes:
+        """All of it."""
+        return data
+
+    def awaits(self, command: Any, operation: str | None, entity_id: str) -> Any | None:
+        """Nothing takes long."""
+        return None
+
     def claims(self, command: Any) -> Sequence[tuple[str, str]]:
         """The slug of a new space."""
         if type(command) is c.CreateSpace and command.slug is not None:

@@ -85,6 +85,19 @@ class Owe(Command):
     id: str
 
 
+class Promise(Command):
+    """Begin an effect, and be answered when it is done. ``hint`` is no part of what a retry must repeat."""
+
+    id: str
+    hint: str = ""
+
+
+class Await(Command):
+    """Be answered when the effect is done."""
+
+    id: str
+
+
 class Wake(Command):
     """Set an alarm so many seconds from now."""
 
@@ -151,7 +164,7 @@ class LogState(Struct):
 
 
 _commands: CommandCodec[Any] = CommandCodec(
-    Add | Note | Read | Join | Leave | Wave | Refuse | Crash | Owe | Wake | Name
+    Add | Note | Read | Join | Leave | Wave | Refuse | Crash | Owe | Promise | Await | Wake | Name
 )
 _events: Codec[Any] = Codec(Added | Noted | Joined | Left | Owed | Paid | WakeSet | Woken | Named | Crashed, 1)
 _states: Codec[Any] = Codec(LogState, 1)
@@ -172,6 +185,12 @@ class LogKind:
 
     def subscribes(self, command: Any) -> bool:
         return isinstance(command, Join)
+
+    def request(self, command: Any, data: bytes) -> bytes:
+        return command.id.encode() if isinstance(command, Promise) else data
+
+    def awaits(self, command: Any, operation: str | None, entity_id: str) -> Any | None:
+        return Await(command.id) if isinstance(command, Promise) else None
 
     def claims(self, command: Any) -> Sequence[tuple[str, str]]:
         return [("log.name", command.name)] if isinstance(command, Name) else []
@@ -199,8 +218,10 @@ class LogKind:
                 if late:
                     return Decision(events=[Added(text="before the crash"), Crashed()])
                 raise RuntimeError("a bug")
-            case Owe(id=id_):
+            case Owe(id=id_) | Promise(id=id_):
                 return Decision(events=[Owed(text=id_)])
+            case Await(id=id_):
+                return Decision(park=True) if id_ in state.owed else Decision(reply={"paid": id_})
             case EffectDone(id=id_):
                 return Decision(events=[Paid(text=id_)] if id_ in state.owed else [])
             case Wake(name=name, after_s=after_s):

@@ -1,0 +1,1 @@
+"""The oracle: rules by default, a language model where one is configured and the practitioner agreed."""
