@@ -252,7 +252,7 @@ class Commits:
 
 
 def make_batch(entries: Iterable[Entry], checkpoints: list[Checkpoint]) -> Batch:
-    """What a transaction writes for these entries: rows and alarms coalesced by key, the last one wins."""
+    """What a transaction writes for these entries: by key, the last alarm, and a row with the last word on each column."""
     journal: list[JournalRow] = []
     rows: dict[tuple[str, str], Upsert | Delete] = {}
     alarms: dict[tuple[str, str], Alarm] = {}
@@ -260,7 +260,11 @@ def make_batch(entries: Iterable[Entry], checkpoints: list[Checkpoint]) -> Batch
     for entry in entries:
         journal += entry.journal
         for row in entry.rows:
-            rows[row.table, row.id if isinstance(row, Delete) else str(row.values["id"])] = row
+            key = row.table, row.id if isinstance(row, Delete) else str(row.values["id"])
+            before = rows.get(key)
+            if isinstance(row, Upsert) and isinstance(before, Upsert):
+                row = Upsert(table=row.table, values={**before.values, **row.values})  # a row may name few columns
+            rows[key] = row
         claims += entry.claims
         for alarm in entry.alarms:
             alarms[alarm.entity_id, alarm.name] = alarm

@@ -8,6 +8,9 @@ import pytest
 from fakes import Add, Await, Promise, World
 
 from actors.runtime import activation, commits, effects, shard
+from actors.runtime.cell import Cell, Entry, Work
+from actors.runtime.commits import make_batch
+from actors.runtime.entity import Upsert
 from actors.runtime.wire import Answer
 
 
@@ -91,16 +94,11 @@ async def test_what_was_parked_for_a_link_goes_with_the_link(world: World) -> No
     assert world.result(kept) == {"paid": "1"}
 
 
-async def test_an_aborted_outcome_leaves_the_caller_parked_until_it_is_there(world: World) -> None:
+async def test_an_outcome_whose_commit_was_aborted_is_decided_again_and_then_answers(world: World) -> None:
     cid = world.ask(Promise(id="1"), "s:1")
     await world.idle()
     world.store.outcomes.append("aborted")
     world.post.sent[0][1](Answer(0, b"{}"))
-    await world.idle()
-    assert world.result(cid) is None or world.result(cid) == {"paid": "1"}
-    world.shard.effects.issue(world.shard.cells["e"], world.shard.cells["e"].agenda.effects.values())
-    for _, answered in world.post.sent[1:]:
-        answered(Answer(0, b"{}"))
     await world.idle()
     assert world.result(cid) == {"paid": "1"}
     assert world.texts() == ["1", "1"]
@@ -112,3 +110,12 @@ async def test_a_shard_that_stops_tells_who_is_parked_to_come_back(world: World)
     await world.shard.stop()
     assert world.result(cid) == "draining"
     assert world.shard.waiting == 0
+
+
+def test_rows_of_one_batch_that_name_different_columns_are_one_row_with_all() -> None:
+    cell = Cell("log", "e")
+    entries = [Entry(cell, Work("e", None)) for _ in range(3)]
+    for entry, values in zip(entries, ({"a": 1, "b": 1}, {"b": 2}, {"c": 3}), strict=True):
+        entry.rows.append(Upsert(table="t", values={"id": "1", **values}))
+    (row,) = make_batch(entries, []).rows
+    assert row == Upsert(table="t", values={"id": "1", "a": 1, "b": 2, "c": 3})
