@@ -107,6 +107,40 @@ class Queries(Protocol):
     async def count_spaces(self, facilitator_id: str) -> int:
         """How many open spaces a practitioner made."""
 
+    async def catalog(
+        self,
+        viewer: str | None,
+        limit: int,
+        before: str | None = None,
+        tradition: str | None = None,
+        difficulty: str | None = None,
+        q: str | None = None,
+        mine: bool = False,
+        order: str = "newest",
+    ) -> Any:
+        """Rituals that the viewer may see."""
+
+    async def ritual_by_name(self, viewer: str, name: str) -> Any:
+        """The ids of the rituals that a name may mean."""
+
+    async def count_rituals(self, author: str) -> int:
+        """How many rituals a practitioner uploaded and did not withdraw."""
+
+    async def states(self, practitioner: str, limit: int, before: str | None = None) -> Any:
+        """A practitioner's state chain, newest first."""
+
+    async def runs(self, practitioner: str, limit: int, before: str | None = None, ritual: str | None = None) -> Any:
+        """A practitioner's runs, newest first."""
+
+    async def run(self, practitioner: str, session_id: str) -> Any:
+        """One run of a practitioner, or None."""
+
+    async def newest_run(self, practitioner: str, ritual: str) -> Any:
+        """The practitioner's newest completed run of a ritual, or None."""
+
+    async def insights(self, practitioner: str, session: str | None = None) -> Any:
+        """What the oracle told a practitioner, newest first."""
+
     async def healthy(self) -> bool:
         """Whether storage answers."""
 
