@@ -91,11 +91,11 @@ class SpaceUpdate(SpaceRequest, frozen=True, kw_only=True):
 
 
 def domain_fields(request: Request) -> dict[str, Any]:
-    """The fields of a request that are the domain's: not the envelope's, and not absent."""
+    """The fields of a request that are the domain's: not absent, and not the envelope's or the name of what is looked up."""
     return {
         name: value
         for name in request.__struct_fields__
-        if name not in ("id", "space") and (value := getattr(request, name)) is not msgspec.UNSET
+        if name not in ("id", "space", "ritual") and (value := getattr(request, name)) is not msgspec.UNSET
     }
 
 
@@ -135,6 +135,64 @@ class SpacePulse(SpaceRequest, frozen=True, kw_only=True):
     phase_rad: float
 
 
+class SpaceRitualBegin(SpaceRequest, frozen=True, kw_only=True):
+    """A group ritual, by id or name, that opens ``starts_in_s`` from now or at a time."""
+
+    ritual: str
+    intention: Any = msgspec.UNSET
+    parameters: Any = msgspec.UNSET
+    starts_in_s: Any = msgspec.UNSET
+    at: Any = msgspec.UNSET
+    opening_s: Any = msgspec.UNSET
+    integration_s: Any = msgspec.UNSET
+
+
+class SpaceRitualAbort(SpaceRequest, frozen=True, kw_only=True):
+    """End the group ritual, or the scheduled one that is named."""
+
+    ritual_run: Any = msgspec.UNSET
+
+
+class SpaceRitualGet(SpaceRequest, frozen=True, kw_only=True):
+    """The space's group rituals: under way, last, scheduled."""
+
+
+class OwnRequest(Request, frozen=True, kw_only=True):
+    """A request about the practitioner's own archetypal state. A guest has none."""
+
+
+class RitualRun(OwnRequest, frozen=True, kw_only=True):
+    """Run a ritual, by id or name, on one's state; answered when it has ended."""
+
+    ritual: str
+    intention: Any = msgspec.UNSET
+    parameters: Any = msgspec.UNSET
+
+
+class StateGet(OwnRequest, frozen=True, kw_only=True):
+    """The state as it is now."""
+
+
+class StateTransform(OwnRequest, frozen=True, kw_only=True):
+    """One change of the state by one's own hand."""
+
+    transformation_type: Any = msgspec.UNSET
+    parameters: Any = msgspec.UNSET
+
+
+class StateHistory(OwnRequest, frozen=True, kw_only=True):
+    """Versions of the state, newest first; ``before`` is the ``state_id`` of the last one of the page before."""
+
+    limit: int = 50
+    before: str | None = None
+
+
+class StateReflection(OwnRequest, frozen=True, kw_only=True):
+    """What the oracle says of the state, or of a run."""
+
+    session_id: str | None = None
+
+
 class History(Request, frozen=True, kw_only=True):
     """Numbered events of a stream, oldest first."""
 
@@ -156,20 +214,18 @@ REQUESTS: Final[dict[str, type[Request]]] = {
     "space.get": SpaceGet,
     "space.send": SpaceSend,
     "space.pulse": SpacePulse,
+    "space.ritual.begin": SpaceRitualBegin,
+    "space.ritual.abort": SpaceRitualAbort,
+    "space.ritual.get": SpaceRitualGet,
+    "ritual.run": RitualRun,
+    "state.get": StateGet,
+    "state.transform": StateTransform,
+    "state.history": StateHistory,
+    "state.reflection": StateReflection,
     "history": History,
 }
 
-NOT_YET: Final = frozenset(
-    {
-        "ritual.run",
-        "state.get",
-        "state.transform",
-        "state.history",
-        "space.ritual.begin",
-        "space.ritual.abort",
-        "eustress.subscribe",
-    }
-)
+NOT_YET: Final = frozenset({"eustress.subscribe"})
 """Requests of the protocol that this server does not serve: a plain refusal that does not count as malformed."""
 
 

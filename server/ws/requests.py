@@ -1,24 +1,26 @@
 """What each request of the native dialect asks, and of whom: from a parsed request to a message for a shard.
 
-``entity_now`` and ``find`` name the entity, without and with a look-up in storage; ``dispatch`` asks it. The answer becomes
-the reply in the turn in which it comes. Requests that change something carry the operation id ``<session>:<id>``; an
-entity answers a repetition with its first reply. What changes nothing durable is asked afresh each time.
+``entity_now`` names the entity where that takes no look-up; ``dispatch`` asks it. ``look_up`` is for the others: it finds
+the entity (or what else has to be known) in storage or of another entity, and asks then. The answer becomes the reply in the
+turn in which it comes. Requests that change something carry the operation id ``<session>:<id>``; an entity answers a
+repetition with its first reply. What changes nothing durable is asked afresh each time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
 from actors.runtime.codec import from_wire, invalid
 from actors.runtime.entity import Address
-from actors.runtime.errors import BadRequest, Forbidden, Full, NotFound, TooLarge
-from actors.runtime.trace import request_id as current_request
-from actors.runtime.wire import Answer, Ask, History, Paged, Refused
+from actors.runtime.errors import BadRequest, Forbidden, Full, TooLarge
+from actors.runtime.wire import Answer, History, Paged, Refused
 from actors.space import commands as space
-from server.ws import protocol
+from server.spaces import known_space, room_for_one_more, space_of, spaces_for
+from server.ws import protocol, ritual_requests
+from server.ws.asking import OnAnswer, ask, operation_of, pass_on
 from server.ws.session import space_id_of
 
 if TYPE_CHECKING:
@@ -29,67 +31,49 @@ _GET: Final = space.encode(space.GetSpace())
 _LEAVE: Final = space.encode(space.Leave())
 _CLOSE: Final = space.encode(space.Close())
 
-OnAnswer = Callable[[Answer | Refused | Paged], None]
-
-
-def operation_of(connection: Connection, request: protocol.Request) -> str:
-    """The operation id of a request, the same for each retry in the session."""
-    return f"{connection.session}:{request.id}"
-
 
 def entity_now(connection: Connection, request: protocol.Request) -> str | None:
     """The entity that a request is for; None where that takes a look-up (or the request itself is one)."""
+    if type(request) in _LOOK_UPS:
+        return None
     if isinstance(request, protocol.SpaceRequest):
-        name = request.space
-        return name if protocol.UUID.fullmatch(name) else connection.gateway.slugs.get(name)
+        return known_space(connection.gateway, request.space)
+    assert connection.caller is not None
+    if isinstance(request, protocol.OwnRequest):
+        return connection.caller.practitioner
     if isinstance(request, protocol.SpaceCreate):
-        assert connection.caller is not None
         uncounted = connection.caller.guest or connection.gateway.settings.lab
         return space_id_of(operation_of(connection, request)) if uncounted else None
-    if isinstance(request, protocol.History):
-        return request.stream.partition(":")[2]
-    return None if isinstance(request, protocol.SpaceList) else ""
+    return request.stream.partition(":")[2] if isinstance(request, protocol.History) else ""
 
 
-async def find(connection: Connection, request: protocol.Request) -> str:
-    """The entity of a request that takes a look-up. Raises NotFound, Full, StoreDown."""
-    if isinstance(request, protocol.SpaceRequest):
-        return await _space_of_slug(connection, request.space)
-    return await _room_for_one_more(connection, request)
+async def look_up(connection: Connection, request: protocol.Request) -> None:
+    """Find what is missing, then ask, or answer with what was found. Raises SanghaError, StoreDown."""
+    handler = _LOOK_UPS.get(type(request))
+    if handler is not None:
+        await handler(connection, request)
+        return
+    entity = entity_now(connection, request)
+    if entity is None:
+        entity = await _find(connection, request)
+    if not connection.closing:
+        dispatch(connection, request, entity)
 
 
-async def _space_of_slug(connection: Connection, slug: str) -> str:
-    gateway = connection.gateway
-    found = await gateway.queries.resolve("space.slug", slug) if protocol.SLUG.fullmatch(slug) else None
-    if found is None:
-        raise NotFound(f"there is no space {slug[:63]}")
-    gateway.slugs.put(slug, str(found))
-    return str(found)
-
-
-async def _room_for_one_more(connection: Connection, request: protocol.Request) -> str:
-    """The id of the space to create. At the limit only what was created by this very operation may be asked again."""
+async def _find(connection: Connection, request: protocol.Request) -> str:
     assert connection.caller is not None
-    gateway, entity = connection.gateway, space_id_of(operation_of(connection, request))
-    most = gateway.settings.created_spaces
-    if await gateway.queries.count_spaces(connection.caller.practitioner) >= most:
-        answer = await gateway.ask(Address("space", entity), _GET, connection.caller)
-        if isinstance(answer, Refused):
-            raise Full(f"at most {most} open spaces of one practitioner")
+    if isinstance(request, protocol.SpaceRequest):
+        return await space_of(connection.gateway, request.space)
+    entity = space_id_of(operation_of(connection, request))
+    await room_for_one_more(connection.gateway, connection.caller, entity)
     return entity
 
 
-async def list_spaces(connection: Connection, request: protocol.SpaceList) -> bytes:
-    """``{"spaces": [...]}``. Raises Invalid, StoreDown."""
+async def _list(connection: Connection, request: protocol.SpaceList) -> None:
     assert connection.caller is not None
-    most = connection.gateway.settings.history_page
-    if not 1 <= request.limit <= most:
-        raise invalid("limit", f"from 1 to {most}")
-    if request.before is not None and not protocol.UUID.fullmatch(request.before):
-        raise invalid("before", "the id of a space")
     viewer = connection.caller.practitioner
-    spaces = await connection.gateway.queries.spaces(viewer, request.limit, request.before, request.q)
-    return orjson.dumps({"spaces": spaces}, option=orjson.OPT_UTC_Z)
+    spaces = await spaces_for(connection.gateway, viewer, request.limit, request.before, request.q)
+    connection.reply(request.id, orjson.dumps({"spaces": spaces}, option=orjson.OPT_UTC_Z))
 
 
 def dispatch(connection: Connection, request: protocol.Request, entity: str) -> None:
@@ -110,25 +94,8 @@ def _ask_space(
     snapshot: bool = True,
     then: OnAnswer | None = None,
 ) -> None:
-    """A command for a space; its answer is the reply. ``then`` hears of it before the client."""
-    operation = operation_of(connection, request) if recorded else None
-    request_id, caller, trace = request.id, connection.caller, current_request.get()
-
-    def answered(message: Answer | Refused | Paged) -> None:
-        if then is not None:
-            then(message)
-        _pass_on(connection, request_id, message)
-
-    connection.gateway.router.link(Address("space", entity)).ask(
-        lambda cid: Ask(cid, entity, command, caller, operation, trace, snapshot), answered
-    )
-
-
-def _pass_on(connection: Connection, request_id: int, message: Answer | Refused | Paged) -> None:
-    if isinstance(message, Answer):
-        connection.reply(request_id, message.body)
-    elif isinstance(message, Refused):
-        connection.refuse(request_id, protocol.from_refused(message))
+    address = Address("space", entity)
+    ask(connection, request, address, command, recorded=recorded, snapshot=snapshot, then=then)
 
 
 def _send(connection: Connection, request: protocol.SpaceSend, entity: str) -> None:
@@ -212,7 +179,7 @@ def _history(connection: Connection, request: protocol.History, entity: str) -> 
         raise Forbidden("another practitioner's stream")
     connection.gateway.router.link(Address(kind, entity)).ask(
         lambda cid: History(cid, entity, request.after, request.limit, caller),
-        lambda message: _pass_on(connection, request.id, message),
+        lambda message: pass_on(connection, request.id, message),
     )
 
 
@@ -227,4 +194,11 @@ _HANDLERS: Final[dict[type[protocol.Request], Callable[[Connection, Any, str], N
     protocol.SpaceClose: _close,
     protocol.SpaceGet: _get,
     protocol.History: _history,
+    **ritual_requests.HANDLERS,
 }
+
+_LOOK_UPS: Final[dict[type[protocol.Request], Callable[[Connection, Any], Awaitable[None]]]] = {
+    protocol.SpaceList: _list,
+    **ritual_requests.LOOK_UPS,
+}
+"""Requests that always take a look-up."""

@@ -2,8 +2,10 @@
 
 Always:
 * A request gets one reply, written in the turn in which the link brings it, so before the pushes that came behind it.
-* Requests reach an entity in the order in which the client sent them; while one waits for a look-up (a slug, a count), the
-  later ones wait behind it. Without a look-up nothing is awaited between the frame and ``link.ask``.
+* Requests reach an entity in the order in which the client sent them; while one waits for a look-up (a slug, a count, a
+  ritual), the later ones wait behind it: those about the practitioner's own state in a queue of their own, so that
+  conversation goes on. Without a look-up nothing is awaited between the frame and ``link.ask``. What takes long is parked
+  where it was asked, and nothing waits behind it.
 * Frames go straight to the transport (the outbox bounds them); aiohttp only reads, answers pings and watches the heartbeat.
 * A close is our close frame, then the wait for the client's, at most ``closing.GRACE_S``: closing TCP on unread input
   would reset it and the client might never see the code.
@@ -49,7 +51,7 @@ class Connection:
         "_ledger",
         "_malformed",
         "_pending",
-        "_queue",
+        "_queues",
         "_replay",
         "_wanted",
         "address",
@@ -85,7 +87,7 @@ class Connection:
         self._bucket = TokenBucket(gateway.settings.requests_burst, time.monotonic())
         self._malformed: MinuteCount | None = None
         self._pending: set[int] | None = None
-        self._queue: deque[protocol.Request] | None = None
+        self._queues: dict[bool, deque[protocol.Request]] | None = None  # behind a look-up; True: of one's own state
         self._wanted: dict[str, int] | None = None
         self._replay: Replay | None = None
 
@@ -260,21 +262,24 @@ class Connection:
 
     def _submit(self, request: protocol.Request) -> None:
         """Ask now, or behind the look-up that is under way."""
+        own = isinstance(request, protocol.OwnRequest)
         if isinstance(request, protocol.Ping):
             self.reply(request.id, orjson.dumps({"pong": True, "server_time": utc_now()}))
-        elif self._queue is not None:
-            self._queue.append(request)
+        elif self._queues is not None and own in self._queues:
+            self._queues[own].append(request)
         elif (entity := requests.entity_now(self, request)) is not None:
             requests.dispatch(self, request, entity)
         else:
-            self._queue = deque((request,))
-            self.gateway.spawn(self._look_up(self._queue))
+            self._queues = self._queues or {}
+            self._queues[own] = deque((request,))
+            self.gateway.spawn(self._look_up(self._queues, own))
 
-    async def _look_up(self, queue: deque[protocol.Request]) -> None:
+    async def _look_up(self, queues: dict[bool, deque[protocol.Request]], own: bool) -> None:
         """Work off the queue in order; whoever needs a look-up gets it."""
+        queue = queues[own]
         while queue and not self.closing:
             try:
-                await self._work_on(queue[0])
+                await requests.look_up(self, queue[0])
             except StoreDown:
                 self.refuse(queue[0].id, StorageUnavailable("storage does not answer; try again"))
             except SanghaError as failure:
@@ -283,17 +288,9 @@ class Connection:
                 reference = self.gateway.log_reference("a look-up failed", failure)
                 self.refuse(queue[0].id, Internal(reference))
             queue.popleft()
-        self._queue = None
-
-    async def _work_on(self, request: protocol.Request) -> None:
-        if isinstance(request, protocol.SpaceList):
-            self.reply(request.id, await requests.list_spaces(self, request))
-            return
-        entity = requests.entity_now(self, request)
-        if entity is None:
-            entity = await requests.find(self, request)
-        if not self.closing:
-            requests.dispatch(self, request, entity)
+        del queues[own]
+        if not queues:
+            self._queues = None
 
     # --- following ---------------------------------------------------------------------------------------------------
 

@@ -19,8 +19,10 @@ import msgspec
 import websockets
 
 from actors.practitioner import commands as p
+from actors.ritual import commands as r
+from actors.ritual.values import Brief, run_id_of
 from actors.runtime.entity import LATEST, Address
-from actors.runtime.errors import SanghaError
+from actors.runtime.errors import NotFound, SanghaError
 from actors.runtime.ports import StoreDown
 from actors.runtime.wire import (
     Answer,
@@ -84,6 +86,26 @@ class FakeStream:
         return dumps({"stream": self.name, "offset": len(self.frames), "state": {"events": len(self.frames)}})
 
 
+@dataclass
+class FakeRun:
+    """A ritual's run: how it ended, or who waits for that."""
+
+    outcome: Any = None
+    waiting: list[Callable[[Any], None]] = field(default_factory=list)
+
+    def ask(self, on_outcome: Callable[[Any], None]) -> None:
+        self.waiting.append(on_outcome)
+        if self.outcome is not None:
+            self.end(self.outcome)
+
+    def end(self, outcome: Any) -> None:
+        """With a result, or with an error."""
+        self.outcome = outcome
+        waiting, self.waiting = self.waiting, []
+        for on_outcome in waiting:
+            on_outcome(outcome)
+
+
 class FakeShards:
     """Router, link and shards in one."""
 
@@ -95,6 +117,9 @@ class FakeShards:
         self.refuse: Callable[[Any], SanghaError | None] = lambda message: None
         self.held: list[Callable[[], None]] | None = None
         self.page_events = 1_000
+        self.briefs: dict[str, Brief] = {}
+        self.runs: dict[str, FakeRun] = {}
+        self.forgotten: set[str] = set()
         self._cid = 0
 
     # The router and the link
@@ -129,6 +154,9 @@ class FakeShards:
         if failure is not None:
             on_answer(Refused(message.cid, failure.code, failure.message))
             return
+        if kind == "ritual":
+            self._ritual(message, on_answer)
+            return
         stream = self.streams.get((kind, message.entity))
         if stream is None and kind == "space" and self._is_create(message):
             stream = self.streams[kind, message.entity] = FakeStream(kind, message.entity)
@@ -143,6 +171,29 @@ class FakeShards:
             on_answer(Answer(message.cid, dumps({"events": frames, "more": False})))
         else:
             self._command(stream, message, on_answer)
+
+    def _ritual(self, ask: Ask, on_answer: Callable[[Any], None]) -> None:
+        assert isinstance(r.codec.decode(ask.command), r.GetBrief)
+        brief = self.briefs.get(ask.entity)
+        if brief is None:
+            on_answer(Refused(ask.cid, "not_found", "there is no such ritual"))
+        else:
+            on_answer(Answer(ask.cid, msgspec.json.encode(brief)))
+
+    def _run(self, ask: Ask, command: Any, on_answer: Callable[[Any], None]) -> None:
+        """A run stays parked until the test ends it; its id is the operation's."""
+        if isinstance(command, p.RunRitual):
+            assert ask.operation is not None
+            id_ = run_id_of(ask.operation)
+            run = FakeRun(NotFound("forgotten")) if id_ in self.forgotten else self.runs.setdefault(id_, FakeRun())
+        else:
+            run = self.runs.get(command.run) or FakeRun(NotFound("forgotten"))
+
+        def ended(outcome: Any) -> None:
+            refused = isinstance(outcome, SanghaError)
+            on_answer(Refused(ask.cid, outcome.code, outcome.message) if refused else Answer(ask.cid, dumps(outcome)))
+
+        run.ask(ended)
 
     @staticmethod
     def _is_create(message: Any) -> bool:
@@ -165,6 +216,9 @@ class FakeShards:
     def _command(self, stream: FakeStream, ask: Ask, on_answer: Callable[[Any], None]) -> None:
         codec: Any = s.codec if stream.kind == "space" else p.codec
         command = codec.decode(ask.command)
+        if isinstance(command, (p.RunRitual, p.AwaitRun)):
+            self._run(ask, command, on_answer)
+            return
         if ask.operation is not None and ask.operation in stream.operations:
             on_answer(Answer(ask.cid, stream.operations[ask.operation]))
         else:
@@ -205,6 +259,10 @@ class FakeShards:
             case p.OpenSession():
                 self.opened = command
                 return {"session": command.id}, nothing
+            case p.TransformState() | p.GetState() | p.Reflect():
+                return {"asked": msgspec.to_builtins(command)}, nothing
+            case s.BeginRitual() | s.AbortRitual() | s.GetRitual():
+                return {"ritual_run": ask.operation, "asked": msgspec.to_builtins(command)}, nothing
             case p.UpdateProfile() | p.Enter() | p.GetProfile():
                 return self._profile(stream), nothing
             case p.PutArchetypalState(state=state):
@@ -278,6 +336,9 @@ class FakeQueries:
         self.logins: dict[bytes, Login] = {}
         self.names: dict[tuple[str, str], str] = {}
         self.counts: dict[str, int] = {}
+        self.rituals: dict[str, str] = {}
+        self.runs: dict[tuple[str, str], dict[str, Any]] = {}
+        self.looking: asyncio.Event | None = None
         self.down = False
         self.resolving: asyncio.Event | None = None
 
@@ -308,6 +369,20 @@ class FakeQueries:
         self._check()
         return self.counts.get(facilitator_id, 0)
 
+    async def ritual_by_name(self, viewer: str, name: str) -> list[str]:
+        self._check()
+        if self.looking is not None:
+            await self.looking.wait()
+        return [id_ for id_, known in self.rituals.items() if known == name]
+
+    async def run(self, practitioner: str, session_id: str) -> dict[str, Any] | None:
+        self._check()
+        return self.runs.get((practitioner, session_id))
+
+    async def states(self, practitioner: str, limit: int, before: str | None = None) -> list[dict[str, Any]]:
+        self._check()
+        return [{"practitioner": practitioner, "limit": limit, "before": before}]
+
     async def healthy(self) -> bool:
         return not self.down
 
@@ -328,8 +403,9 @@ class World:
         return f"http://127.0.0.1:{self.port}"
 
     @asynccontextmanager
-    async def socket(self, **options: Any) -> AsyncIterator[Client]:
-        async with websockets.connect(self.url, compression=None, ping_interval=None, **options) as socket:
+    async def socket(self, path: str = "/ws", **options: Any) -> AsyncIterator[Client]:
+        url = f"ws://127.0.0.1:{self.port}{path}"
+        async with websockets.connect(url, compression=None, ping_interval=None, **options) as socket:
             yield Client(socket)
 
     @asynccontextmanager

@@ -113,6 +113,16 @@ def test_the_domains_fields_are_those_that_were_given() -> None:
     assert p.domain_fields(request) == {"tradition": None, "name": "n"}
 
 
+def test_the_name_of_a_ritual_is_for_the_look_up_and_no_field_of_the_command() -> None:
+    request = parse({"id": 1, "type": "space.ritual.begin", "space": "x", "ritual": "dance", "starts_in_s": 3})
+    assert p.domain_fields(request) == {"starts_in_s": 3}
+
+
+@pytest.mark.parametrize("type_", ["ritual.run", "state.get", "state.transform", "state.history", "state.reflection"])
+def test_requests_about_ones_own_state_are_known_as_such(type_: str) -> None:
+    assert isinstance(parse({"id": 1, "type": type_, "ritual": "dance"}), p.OwnRequest)
+
+
 def test_results_and_errors_are_json() -> None:
     assert json.loads(p.result(7, b'{"a":1}')) == {"id": 7, "type": "result", "result": {"a": 1}}
     failure = Invalid("bad", (FieldError("x", "no"),))

@@ -1,0 +1,60 @@
+"""From a request of a socket to an ask of an entity, and from the answer to the reply, in the turn in which it comes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from actors.runtime.entity import Address
+from actors.runtime.trace import request_id as current_request
+from actors.runtime.wire import Answer, Ask, Paged, Refused
+from server.ws import protocol
+
+if TYPE_CHECKING:
+    from server.ws.socket import Connection
+
+OnAnswer = Callable[[Answer | Refused | Paged], None]
+
+
+def operation_of(connection: Connection, request: protocol.Request) -> str:
+    """The operation id of a request, the same for each retry in the session."""
+    return f"{connection.session}:{request.id}"
+
+
+def ask(
+    connection: Connection,
+    request: protocol.Request,
+    address: Address,
+    command: bytes,
+    *,
+    recorded: bool = True,
+    snapshot: bool = True,
+    then: OnAnswer | None = None,
+    reply: OnAnswer | None = None,
+) -> None:
+    """A command for an entity; its answer is the reply, unless ``reply`` sees to that.
+
+    ``recorded`` makes it an operation, which a retry does not repeat. ``then`` hears of the answer before the client.
+    """
+    operation = operation_of(connection, request) if recorded else None
+    request_id, caller, trace = request.id, connection.caller, current_request.get()
+
+    def answered(message: Answer | Refused | Paged) -> None:
+        if then is not None:
+            then(message)
+        if reply is not None:
+            reply(message)
+        else:
+            pass_on(connection, request_id, message)
+
+    connection.gateway.router.link(address).ask(
+        lambda cid: Ask(cid, address.id, command, caller, operation, trace, snapshot), answered
+    )
+
+
+def pass_on(connection: Connection, request_id: int, message: Answer | Refused | Paged) -> None:
+    """The entity's answer is the reply."""
+    if isinstance(message, Answer):
+        connection.reply(request_id, message.body)
+    elif isinstance(message, Refused):
+        connection.refuse(request_id, protocol.from_refused(message))
