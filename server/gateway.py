@@ -120,8 +120,8 @@ class Queries(Protocol):
     ) -> Any:
         """Rituals that the viewer may see."""
 
-    async def ritual_by_name(self, viewer: str, name: str) -> Any:
-        """The ids of the rituals that a name may mean."""
+    async def ritual_by_name(self, viewer: str | None, name: str) -> Any:
+        """Rituals of a name that the viewer may run (``id``, ``author_id``, None of a built-in one), newest first."""
 
     async def count_rituals(self, author: str) -> int:
         """How many rituals a practitioner uploaded and did not withdraw."""
@@ -136,7 +136,7 @@ class Queries(Protocol):
         """One run of a practitioner, or None."""
 
     async def newest_run(self, practitioner: str, ritual: str) -> Any:
-        """The practitioner's newest completed run of a ritual, or None."""
+        """The id of the practitioner's newest completed run of a ritual, or None."""
 
     async def insights(self, practitioner: str, session: str | None = None) -> Any:
         """What the oracle told a practitioner, newest first."""

@@ -59,14 +59,25 @@ async def resolve_ritual(gateway: Gateway, caller: Caller, id_or_name: str) -> s
     the only public one. Raises NotFound, Conflict where several public ones have the name, StorageUnavailable."""
     if known := ritual_id(id_or_name):
         return known
-    found: list[str] = []
+    candidates: list[Any] = []
     if 0 < len(id_or_name) <= NAME_MAX and "\0" not in id_or_name:
-        found = list(await read(gateway.queries.ritual_by_name(caller.practitioner, id_or_name)))
-    if not found:
+        candidates = list(await read(gateway.queries.ritual_by_name(caller.practitioner or None, id_or_name)))
+    if not candidates:
         raise NotFound(f"there is no ritual {id_or_name[:NAME_MAX]!r} that you may run")
-    if len(found) > 1:
-        raise Conflict(f"several public rituals are called {id_or_name!r}; say which by its id")
-    return str(found[0])
+    return str(chosen(candidates, caller.practitioner, id_or_name)["id"])
+
+
+def chosen(candidates: list[Any], practitioner: str, name: str) -> Any:
+    """The ritual that a name means of those that have it, newest first. Raises Conflict."""
+    for candidate in candidates:
+        if candidate["author_id"] is None:
+            return candidate
+    for candidate in candidates:
+        if str(candidate["author_id"]) == practitioner:
+            return candidate
+    if len(candidates) > 1:
+        raise Conflict(f"{len(candidates)} public rituals are called {name!r}; say which by its id")
+    return candidates[0]
 
 
 async def brief_of(gateway: Gateway, caller: Caller, ritual: str) -> Brief:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import secrets
+import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,10 +13,11 @@ from aiohttp import web
 
 from actors.runtime.errors import BadRequest, Draining, Forbidden, Internal, NotFound, SanghaError, TooLarge
 from actors.runtime.trace import request_id as current_request
-from server.http import operations, users
+from server.http import collective, operations, rituals, runs, state, users
 from server.http.context import GATEWAY, bearer, gateway_of
 from server.http.origins import Origins
 from server.http.problems import problem, problem_response
+from server.http.uploads import UPLOADS, Uploads
 from server.ws.closing import FORBIDDEN_ORIGIN, TOO_MANY
 from server.ws.socket import Connection
 
@@ -39,7 +41,10 @@ def build(gateway: Gateway) -> web.Application:
     app = web.Application(middlewares=[front], client_max_size=settings.request_body_bytes)
     app[GATEWAY] = gateway
     app[ORIGINS] = Origins(settings.public_urls, settings.allowed_origins)
-    app.add_routes([*operations.routes(), *users.routes(), *(web.get(path, serve_socket) for path in SOCKETS)])
+    app[UPLOADS] = Uploads(time.monotonic, lifted=settings.lab)
+    for resource in (operations, users, rituals, runs, state, collective):
+        app.add_routes(resource.routes())
+    app.add_routes([web.get(path, serve_socket) for path in SOCKETS])
     return app
 
 

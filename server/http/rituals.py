@@ -1,0 +1,207 @@
+"""``/api/rituals``: the catalog, details and modules, and what an author does: upload, publish, edit, withdraw.
+
+A module comes into the catalog only after a sandbox has inspected, compiled and once run it. An upload with an
+``Idempotency-Key`` can be retried: the ritual's id comes from the key, so it is the same ritual again.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import uuid
+from typing import Any, Final
+
+import msgspec
+import orjson
+from aiohttp import web
+
+from actors.ritual import commands as c
+from actors.ritual import values
+from actors.runtime.codec import from_wire, invalid
+from actors.runtime.entity import Address, Caller
+from actors.runtime.errors import FieldError, Full, Invalid, NotFound, RitualRejected, Unauthenticated
+from server.http.context import (
+    ask,
+    auth_session,
+    command_from,
+    gateway_of,
+    idempotency_key,
+    json_body,
+    json_response,
+    once,
+    operation_of,
+)
+from server.http.paging import flag_in, one_in, page_of, rows_response, text_in
+from server.http.uploads import UPLOADS, read_upload
+from server.rituals import ANYONE, read, ritual_id
+
+ORDERS: Final = {"newest": "newest", "rating": "rating", "usage": "use"}
+"""``sort`` of the catalog, and what storage calls it."""
+DIFFICULTIES: Final = ("beginner", "intermediate", "advanced", "master")
+
+
+def routes() -> list[web.RouteDef]:
+    """What this module serves."""
+    return [
+        web.get("/api/rituals/catalog", catalog),
+        web.post("/api/rituals/upload", upload),
+        web.get("/api/rituals/{id}/details", details),
+        web.get("/api/rituals/{id}/module", module),
+        web.patch("/api/rituals/{id}", edit),
+        web.delete("/api/rituals/{id}", withdraw),
+    ]
+
+
+async def caller_of(request: web.Request) -> Caller:
+    """Whose login the request comes with. Raises Unauthenticated, StorageUnavailable."""
+    session = await auth_session(request)
+    return Caller(str(session.practitioner_id))
+
+
+async def viewer_of(request: web.Request) -> Caller:
+    """The same; without a login it is anyone, who sees what is public."""
+    return await caller_of(request) if "Authorization" in request.headers else ANYONE
+
+
+def address_of(request: web.Request) -> Address:
+    """The ritual that the path names. Raises NotFound."""
+    given = request.match_info["id"]
+    found = ritual_id(given)
+    if found is None:
+        raise NotFound(f"there is no ritual {given[:64]!r}")
+    return Address("ritual", found)
+
+
+def change_of(request: web.Request, caller: Caller) -> str:
+    """The operation id of a request that changes something."""
+    return operation_of(caller.practitioner, idempotency_key(request)) or once(caller.practitioner)
+
+
+# --- what is there ---------------------------------------------------------------------------------------------------
+
+
+async def catalog(request: web.Request) -> web.Response:
+    """Rituals that the caller may see: public ones and their own."""
+    caller = await viewer_of(request)
+    mine, (limit, before) = flag_in(request, "mine"), page_of(request)
+    if mine and caller is ANYONE:
+        raise Unauthenticated("your own rituals need a login")
+    rows = gateway_of(request).queries.catalog(
+        caller.practitioner or None,
+        limit,
+        before,
+        tradition=text_in(request, "tradition"),
+        difficulty=one_in(request, "difficulty", DIFFICULTIES),
+        q=text_in(request, "q"),
+        mine=mine,
+        order=ORDERS[one_in(request, "sort", tuple(ORDERS)) or "newest"],
+    )
+    return rows_response(await read(rows))
+
+
+async def details(request: web.Request) -> web.Response:
+    """All of a ritual but its module."""
+    caller = await viewer_of(request)
+    return json_response(await ask(request, address_of(request), c.encode(c.GetDetails()), caller))
+
+
+async def module(request: web.Request) -> web.Response:
+    """The module's bytes; their hash is the entity tag."""
+    caller, address = await viewer_of(request), address_of(request)
+    brief = orjson.loads(await ask(request, address, c.encode(c.GetBrief()), caller))
+    headers = {
+        "ETag": f'"{brief["module_hash"]}"',
+        "Cache-Control": "private, no-cache",  # it may be withdrawn
+        "Content-Disposition": f'attachment; filename="{address.id}.wasm"',
+        "X-Content-Type-Options": "nosniff",
+    }
+    if any(tag.value in ("*", brief["module_hash"]) for tag in request.if_none_match or ()):
+        return web.Response(status=304, headers=headers)
+    reply = orjson.loads(await ask(request, address, c.encode(c.GetModule()), caller))
+    return web.Response(body=base64.b64decode(reply["module"]), headers=headers, content_type="application/wasm")
+
+
+# --- what an author does ---------------------------------------------------------------------------------------------
+
+
+async def upload(request: web.Request) -> web.Response:
+    """201 with the ritual and what the check found; a module that is not acceptable is refused with every reason."""
+    caller = await caller_of(request)
+    operation = change_of(request, caller)
+    address = Address("ritual", str(uuid.uuid5(values.NAMESPACE, f"ritual:{operation}")))
+    with request.app[UPLOADS].place(caller.practitioner):
+        data, fields = await read_upload(request)
+        draft = _draft(data, fields)
+        await _room_for_one_more(request, caller, address)
+        command, report = await _checked(request, address, draft)
+        reply = orjson.loads(await ask(request, address, c.encode(command), caller, operation))
+    return json_response(orjson.dumps(reply | _found(report)), status=201)
+
+
+def _draft(data: bytes, fields: dict[str, Any]) -> c.Upload:
+    """The command as far as the request tells it: what is wrong with a field is said before a sandbox is asked."""
+    known = {"module": data, "module_hash": hashlib.sha256(data).hexdigest(), "abi": "codex"}
+    try:
+        return command_from(c.Upload, fields | known)
+    except Invalid as failure:
+        errors = tuple(
+            FieldError(path="wasm_module" if each.path == "module" else each.path, message=each.message)
+            for each in failure.errors
+        )
+        raise type(failure)(failure.message, errors) from None
+
+
+async def _room_for_one_more(request: web.Request, caller: Caller, address: Address) -> None:
+    """Raises Full. At the limit only what was uploaded by this very operation may be asked again."""
+    gateway = gateway_of(request)
+    most = gateway.settings.uploaded_rituals
+    if gateway.settings.lab or await read(gateway.queries.count_rituals(caller.practitioner)) < most:
+        return
+    try:
+        await ask(request, address, c.encode(c.GetDetails()), caller)
+    except NotFound:
+        raise Full(f"at most {most} rituals of one practitioner; withdraw one") from None
+
+
+async def _checked(request: web.Request, address: Address, draft: c.Upload) -> tuple[c.Upload, values.CheckReport]:
+    """The command as a sandbox completes it. Raises RitualRejected."""
+    check = values.CheckRequest(
+        module=draft.module,
+        required_archetypes=draft.required_archetypes,
+        energy_requirements=draft.energy_requirements,
+    )
+    reply = await ask(request, Address("sandbox", address.id), values.encode(check))
+    report = values.report_codec.decode(values.report_codec.format, reply)
+    if not report.accepted or report.abi is None:
+        problems = report.problems or ("the module is not acceptable",)
+        errors = tuple(FieldError(path="wasm_module", message=problem) for problem in problems)
+        raise RitualRejected("; ".join(problems), errors)
+    return msgspec.structs.replace(draft, module_hash=report.module_hash, abi=report.abi), report
+
+
+def _found(report: values.CheckReport) -> dict[str, Any]:
+    """What an author wants to know of the check; nothing of it depends on the clock, so a retry says the same."""
+    found = {"module_hash": report.module_hash, "notes": report.notes, "imports": report.imports}
+    dry_run: dict[str, Any] | None = None
+    if report.dry_run is not None:
+        dry_run = msgspec.to_builtins(report.dry_run)
+        del dry_run["duration_us"]
+    return found | {"exports": report.exports, "dry_run": dry_run}
+
+
+async def edit(request: web.Request) -> web.Response:
+    """Changes what is given (``is_public`` publishes); the ritual as it is now."""
+    caller, body = await caller_of(request), await json_body(request)
+    if "wasm_module" in body:
+        raise invalid("wasm_module", "a ritual's module never changes; upload another ritual")
+    known = {name: body[name] for name in c.Edit.__struct_fields__ if name in body}
+    command = from_wire(c.Edit, known)
+    reply = await ask(request, address_of(request), c.encode(command), caller, change_of(request, caller))
+    return json_response(reply)
+
+
+async def withdraw(request: web.Request) -> web.Response:
+    """204: nobody finds or runs it any more."""
+    caller = await caller_of(request)
+    await ask(request, address_of(request), c.encode(c.Withdraw()), caller, change_of(request, caller))
+    return web.Response(status=204)
