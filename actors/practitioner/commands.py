@@ -11,10 +11,11 @@ import unicodedata
 from datetime import datetime
 from typing import Annotated, ClassVar, Final, Literal
 
+import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from actors.practitioner.archetypal_state import ArchetypalState
-from actors.ritual.values import INTENTION_MAX, Brief
+from actors.ritual.values import INTENTION_MAX, PARAMETERS_BYTES, Brief
 from actors.runtime.codec import CommandCodec, Uuid, has_nul, invalid
 from actors.runtime.entity import Struct
 from actors.runtime.errors import FieldError, TooLarge
@@ -253,11 +254,24 @@ def normal_email(email: str) -> str:
 
 def check_preferences(where: str, text: bytes) -> bytes:
     """The same JSON text. Raises Invalid, TooLarge where it is no object that may be kept."""
+    return _check_object(where, text, PREFERENCES_BYTES)
+
+
+def check_parameters(text: bytes) -> bytes:
+    """The same JSON text of a ritual's or a change's ``parameters``. Raises Invalid, TooLarge."""
+    try:
+        msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError) as failure:
+        raise invalid("parameters", "must be JSON of bounded depth") from failure
+    return _check_object("parameters", text, PARAMETERS_BYTES)
+
+
+def _check_object(where: str, text: bytes, bytes_max: int) -> bytes:
     if not text.lstrip().startswith(b"{"):
         raise invalid(where, "must be an object")
     if has_nul(text):
         raise invalid(where, "may not have the character U+0000")
-    if len(text) > PREFERENCES_BYTES:
-        message = f"{len(text)} bytes of JSON, {PREFERENCES_BYTES} are allowed"
+    if len(text) > bytes_max:
+        message = f"{len(text)} bytes of JSON, {bytes_max} are allowed"
         raise TooLarge(f"{where}: {message}", (FieldError(path=where, message=message),))
     return text

@@ -6,14 +6,32 @@ from datetime import datetime
 from typing import Final, Literal
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
+from actors.oracle.values import Consult, Insight
 from actors.practitioner.archetypal_state import ArchetypalState
+from actors.practitioner.chain import Version
 from actors.practitioner.commands import PrivacyLevel
+from actors.practitioner.transformation import TransformationResult
+from actors.ritual.values import FailureCode
 from actors.runtime.codec import Codec
 from actors.runtime.entity import Struct
 
 FORMAT: Final = 1
 EMPTY: Final = msgspec.Raw(b"{}")
+
+Origin = Literal[
+    "put",
+    "archetype_activation",
+    "energy_adjustment",
+    "integration",
+    "symbol",
+    "transformation_open",
+    "transformation_close",
+    "ritual",
+    "baseline",
+]
+"""What made a version of the archetypal state. ``baseline``: it was there before versions were counted."""
 
 
 class Profile(Struct, frozen=True, kw_only=True):
@@ -49,10 +67,18 @@ class ProfileUpdated(Struct, frozen=True, kw_only=True, tag="profile_updated"):
     profile: Profile
 
 
+class OracleConsentChanged(Struct, frozen=True, kw_only=True, tag="oracle_consent_changed"):
+    """Whether the state may be sent to a language model outside. An event of its own: it is asked for by its date."""
+
+    oracle_consent: bool
+
+
 class ArchetypalStateUpdated(Struct, frozen=True, kw_only=True, tag="archetypal_state_updated"):
-    """The archetypal state is now so."""
+    """The archetypal state is now so. Without a version it was written before versions were counted."""
 
     state: ArchetypalState
+    origin: Origin = "put"
+    version: Version | None = None
 
 
 class SessionOpened(Struct, frozen=True, kw_only=True, tag="session_opened"):
@@ -77,8 +103,119 @@ class InvitationReceived(Struct, frozen=True, kw_only=True, tag="invitation"):
     by_name: str | None = None
 
 
+class Run(Struct, frozen=True, kw_only=True):
+    """A run of a ritual that has begun. ``number`` counts a practitioner's runs."""
+
+    id: str
+    number: int
+    ritual: str
+    ritual_name: str
+    module_hash: str
+    intention: str = ""
+    parameters: msgspec.Raw = EMPTY
+    pre_state_id: str | None = None
+    """None: the empty state before version 1."""
+    started_at: datetime
+    group: str | None = None
+    space: str | None = None
+    participants: int | None = None
+    """With ``group`` and ``space``: how many take part in the group ritual."""
+
+
+class RunStarted(Struct, frozen=True, kw_only=True, tag="run_started"):
+    """A run began."""
+
+    run: Run
+
+
+class RunCompleted(Struct, frozen=True, kw_only=True, tag="run_completed"):
+    """The open run changed the state, to ``version``."""
+
+    version: Version
+    result: TransformationResult
+
+
+class RunFailed(Struct, frozen=True, kw_only=True, tag="run_failed"):
+    """The open run ended and changed nothing."""
+
+    run: str
+    code: FailureCode | Literal["rate_limited"]
+    """rate_limited: a part in a group ritual beyond the practitioner's quota."""
+    message: str
+    fuel: int = 0
+    duration_ms: float = 0.0
+
+
+class RunAnnotated(Struct, frozen=True, kw_only=True, tag="run_annotated"):
+    """Notes on a run, where given, and a rating of its ritual. ``rating_version`` counts a practitioner's ratings."""
+
+    run: str
+    ritual: str
+    subjective_experience: str | UnsetType | None = UNSET
+    integration_notes: str | UnsetType | None = UNSET
+    effectiveness_rating: int | UnsetType = UNSET
+    rating_version: int | UnsetType = UNSET
+
+
+class GroupSettled(Struct, frozen=True, kw_only=True, tag="group_settled"):
+    """The contribution to a group ritual need not be remembered any longer."""
+
+    group: str
+
+
+class EffectSettled(Struct, frozen=True, kw_only=True, tag="effect_settled"):
+    """A ritual knows of its use, or of its rating."""
+
+    effect: str
+
+
+class Reflection(Struct, frozen=True, kw_only=True):
+    """A consultation of the oracle that is under way. ``number`` counts a practitioner's reflections."""
+
+    number: int
+    session_id: str | None = None
+    """The run that it is about."""
+    consult: Consult
+    asked_at: datetime
+
+
+class ReflectionRequested(Struct, frozen=True, kw_only=True, tag="reflection_requested"):
+    """The oracle is being asked."""
+
+    reflection: Reflection
+
+
+class InsightReceived(Struct, frozen=True, kw_only=True, tag="insight_received"):
+    """The oracle answered."""
+
+    id: str
+    session_id: str | None = None
+    insight: Insight
+
+
+class ReflectionFailed(Struct, frozen=True, kw_only=True, tag="reflection_failed"):
+    """The oracle did not answer, and will not."""
+
+    id: str
+
+
 PractitionerEvent = (
-    Registered | ProfileUpdated | ArchetypalStateUpdated | SessionOpened | SessionClosed | InvitationReceived
+    Registered
+    | ProfileUpdated
+    | OracleConsentChanged
+    | ArchetypalStateUpdated
+    | SessionOpened
+    | SessionClosed
+    | InvitationReceived
+    | RunStarted
+    | RunCompleted
+    | RunFailed
+    | RunAnnotated
+    | GroupSettled
+    | EffectSettled
+    | ReflectionRequested
+    | InsightReceived
+    | ReflectionFailed
 )
 
 codec: Final[Codec[PractitionerEvent]] = Codec(PractitionerEvent, FORMAT)
