@@ -1,15 +1,10 @@
 """The collective space as an entity: what its commands do, what its events publish and imply.
 
-Who may do what, decided here and nowhere else:
-
-* the **facilitator** (who created it) updates, invites and closes, and may always join where there is room;
-* an **open** space takes anyone, an **invite** or **private** one its facilitator and whom it invited;
-* a **private** space is not there (``not_found``) for strangers: neither facilitator, nor participant, nor invited;
-* **guests** create and enter open spaces only, and what they created ends with their session;
-* only participants speak and pulse. A closed space is not there for anyone.
+``access`` says who may do what, ``presence`` who is here, ``conduct`` what becomes of group rituals (and ``group`` what
+each participant gets, as a table).
 
 Every event is numbered and pushed but the housekeeping ones (``swept``, ``returned``, ``invite_delivered``,
-``invite_failed``).
+``invite_failed``) and a group ritual's single outcomes.
 """
 
 from __future__ import annotations
@@ -24,6 +19,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from actors.practitioner import commands as practitioner
+from actors.ritual.values import Brief
 from actors.runtime.codec import NULL, has_nul, invalid, tag_of
 from actors.runtime.entity import (
     DURABLE,
@@ -48,21 +44,21 @@ from actors.runtime.entity import (
     Tick,
     Upsert,
 )
-from actors.runtime.errors import BadRequest, Conflict, FieldError, Forbidden, Full, NotFound, TooLarge, Unauthenticated
+from actors.runtime.errors import BadRequest, Conflict, FieldError, Forbidden, Full, TooLarge
+from actors.space import access, conduct, telling
 from actors.space import commands as c
 from actors.space import events as e
+from actors.space import group_events as r
 from actors.space import presence as p
 from actors.space.coherence import Coherence
-from actors.space.state import SpaceState, changes, codec, evolve
+from actors.space.state import SpaceState, changes, decode, encode, evolve
 
 SLUG_SCOPE: Final = "space.slug"
 SWEEP: Final = "sweep"
 GUEST: Final = "guest"
+NO_BRIEF: Final = Brief(id="", name="", module_hash="")
 INVITATIONS_MAX: Final = 10_000
 """Invitations of one space: they stay in its state, and no space may have more participants by default."""
-SOONEST_TICK_S: Final = 0.01
-"""A tick that came a moment early asks again no sooner than this: it must not spin."""
-
 SWEEP_APART: Final = timedelta(seconds=1)
 """Sweeps are at least this far apart: who goes within the same second goes with the same sweep."""
 
@@ -84,7 +80,7 @@ class SpaceKind:
 
     kind: ClassVar[str] = "space"
     format: ClassVar[int] = e.FORMAT
-    sealed: ClassVar[bool] = False
+    sealed: ClassVar[bool] = True
 
     def __init__(self, limits: SpaceLimits | None = None) -> None:
         self.limits: Final = limits or SpaceLimits()
@@ -99,6 +95,9 @@ class SpaceKind:
             c.Close: self._close,
             c.SendMessage: self._send,
             c.Pulse: self._pulse,
+            c.BeginRitual: self._begin_ritual,
+            c.AbortRitual: self._abort_ritual,
+            c.GetRitual: self._get_ritual,
             c.GetSpace: self._get,
             EffectDone: self._effect_done,
             AlarmFired: self._alarm_fired,
@@ -122,11 +121,13 @@ class SpaceKind:
         return type(command) is c.Join
 
     def request(self, command: Any, data: bytes) -> bytes:
-        """All of it."""
+        """All of it, but a ritual's brief: what a name means, and its module, may be another by the time of a retry."""
+        if type(command) is c.BeginRitual:
+            return c.encode(msgspec.structs.replace(command, brief=NO_BRIEF))
         return data
 
     def awaits(self, command: Any, operation: str | None, entity_id: str) -> Any | None:
-        """Nothing takes long."""
+        """Nothing: a group ritual is answered when it has begun, and followed by its pushes."""
         return None
 
     def claims(self, command: Any) -> Sequence[tuple[str, str]]:
@@ -144,9 +145,11 @@ class SpaceKind:
         return evolve(state, event, at)
 
     def rows(self, event: e.SpaceEvent, state: SpaceState, at: datetime) -> Iterable[Row]:
-        """The row of ``collective_spaces``, and the slug's claim with the first and the last of them."""
+        """The row of ``collective_spaces``, the slug's claim with the first and the last of them, a group's insight."""
         if type(event) not in _CHANGES_THE_ROW:
             return ()
+        if type(event) is r.RitualInsight:
+            return () if event.insight is None else (telling.insight_row(event, event.insight, state.id, at),)
         row = Upsert(table="collective_spaces", values=_row(state))
         if state.slug is None:
             return (row,)
@@ -157,28 +160,32 @@ class SpaceKind:
         return (row,)
 
     def agenda(self, state: SpaceState) -> Agenda:
-        """The sweep, the end of a guest's space, and notifications not yet delivered."""
+        """The sweep, the end of a guest's space, notifications not yet delivered, and what group rituals owe."""
         alarms = {name: at for name, at in ((SWEEP, state.sweep_at), (GUEST, state.ends_at)) if at is not None}
-        if not alarms and not state.outbox:
+        alarms |= conduct.alarms(state)
+        if not alarms and not state.outbox and not state.effects:
             return NOTHING_OWED
-        return Agenda(alarms=alarms, effects={id_: _notification(state, id_) for id_ in state.outbox})
+        if not state.outbox:
+            return Agenda(alarms=alarms, effects=state.effects)
+        return Agenda(
+            alarms=alarms, effects={**{id_: _notification(state, id_) for id_ in state.outbox}, **state.effects}
+        )
 
     def publish(self, event: e.SpaceEvent) -> Published | None:
         """The numbered push of an event; None for housekeeping."""
         body = _BODY.get(type(event))
         if body is None:
             return None
-        by: str | None = event.by  # type: ignore[union-attr]  # whatever has a body has a sender
-        sender = None if by is None else (by, event.by_name)  # type: ignore[union-attr]
-        return Published(event=tag_of(event), body=body(event), sender=sender)
+        return Published(event=tag_of(event), body=body(event), sender=telling.sender(event))
 
     def snapshot(self, state: SpaceState, context: Context) -> dict[str, Any]:
-        """The space, its participants, who is present and how much their phases agree."""
+        """The space, its participants, who is present, how much their phases agree, and the group ritual under way."""
         agreed = p.agreement(self._heard(state, context))
         return space_object(state) | {
             "participants": [{"id": who, "name": member.name} for who, member in state.participants.items()],
             "present": list(self._everyone(state, context)),
             "phase_coherence": {"r": agreed.r, "unbiased": agreed.unbiased, "n": agreed.n},
+            "ritual": None if state.group is None else telling.current_object(state.group),
         }
 
     def greeting(self, state: SpaceState, context: Context) -> Sequence[Push]:
@@ -187,9 +194,7 @@ class SpaceKind:
 
     def may_read(self, state: SpaceState, context: Context) -> None:
         """Participants and the facilitator read the history. Raises NotFound, Forbidden."""
-        caller = _known(state, context)
-        if caller.practitioner not in state.participants and caller.practitioner != state.facilitator:
-            raise Forbidden("only participants read a space's history")
+        access.reader(state, context)
 
     def event_type(self, event: e.SpaceEvent) -> str:
         """The name of an event in the journal."""
@@ -205,16 +210,16 @@ class SpaceKind:
 
     def encode_state(self, state: SpaceState) -> bytes:
         """JSON."""
-        return codec.encode(state)
+        return encode(state)
 
     def decode_state(self, format_: int, data: bytes) -> SpaceState:
         """A state of any format."""
-        return codec.decode(format_, data)
+        return decode(format_, data)
 
     # Commands
 
     def _create(self, state: SpaceState, command: c.CreateSpace, context: Context) -> Decision:
-        caller = _caller(context)
+        caller = access.caller_of(context)
         if state.created_at is not None:
             raise Conflict("the space exists already")
         if command.slug is not None and _UUID.fullmatch(command.slug):
@@ -237,7 +242,7 @@ class SpaceKind:
         return Decision(events=(created,), reply=space_object(evolve(state, created, context.now)))
 
     def _update(self, state: SpaceState, command: c.UpdateSpace, context: Context) -> Decision:
-        caller = _facilitator(state, context)
+        caller = access.facilitator(state, context)
         self._check_update(state, command, caller)
         updated = e.Updated(
             by=caller.practitioner,
@@ -286,7 +291,7 @@ class SpaceKind:
             raise TooLarge(f"{where}: {message}", (FieldError(path=where, message=message),))
 
     def _invite(self, state: SpaceState, command: c.Invite, context: Context) -> Decision:
-        caller = _facilitator(state, context)
+        caller = access.facilitator(state, context)
         if caller.guest:
             raise Forbidden("guests do not invite")
         reply = {"space": state.id, "practitioner": command.practitioner}
@@ -304,19 +309,19 @@ class SpaceKind:
         return Decision(events=(invited,), reply=reply)
 
     def _join(self, state: SpaceState, command: c.Join, context: Context) -> Decision:
-        caller = _known(state, context)
+        caller = access.known(state, context)
         if (member := state.participants.get(caller.practitioner)) is not None:
             renamed = () if member.name == caller.name else (_by(e.Renamed, caller),)
             return _joined(state, context, renamed)
-        _check_access(state, caller)
+        access.check_enter(state, caller)
         if len(state.participants) >= state.participant_limit:
             raise Full(f"{state.participant_limit} participants are in the space, which is its limit")
         sweep_at = context.now + self._participant_grace if state.sweep_at is None else None
-        joined = e.Joined(by=caller.practitioner, by_name=caller.name, sweep_at=sweep_at)
+        joined = e.Joined(by=caller.practitioner, by_name=caller.name, guest=caller.guest, sweep_at=sweep_at)
         return _joined(state, context, (joined,))
 
     def _leave(self, state: SpaceState, command: c.Leave, context: Context) -> Decision:
-        caller = _known(state, context)
+        caller = access.known(state, context)
         reply = {"space": state.id}
         if caller.practitioner not in state.participants:
             return Decision(reply=reply, unsubscribe=(caller.practitioner,))
@@ -330,18 +335,20 @@ class SpaceKind:
         )
 
     def _close(self, state: SpaceState, command: c.Close, context: Context) -> Decision:
-        caller = _facilitator(state, context)
+        caller = access.facilitator(state, context)
+        if state.group is not None:
+            raise Conflict("a group ritual is under way: abort the ritual first")
         return _closing(e.Closed(by=caller.practitioner, by_name=caller.name), {"space": state.id})
 
     def _send(self, state: SpaceState, command: c.SendMessage, context: Context) -> Decision:
-        caller = _participant(state, context)
+        caller = access.participant(state, context)
         if len(command.body) > self.limits.message_bytes:
             self._check_bytes("body", command.body, self.limits.message_bytes)
         message = e.Message(by=caller.practitioner, by_name=caller.name, body=msgspec.Raw(command.body))
         return Decision(events=(message,), reply={"offset": context.next_offset})
 
     def _pulse(self, state: SpaceState, command: c.Pulse, context: Context) -> Decision:
-        caller = _participant(state, context)
+        caller = access.participant(state, context)
         if not math.isfinite(command.phase_rad):
             raise invalid("phase_rad", "must be a finite number")
         live, phase = _live(context), p.normalise(command.phase_rad)
@@ -353,17 +360,29 @@ class SpaceKind:
             tick_after_s=p.TELL_EVERY.total_seconds(),
         )
 
+    def _begin_ritual(self, state: SpaceState, command: c.BeginRitual, context: Context) -> Decision:
+        moment = self._moment(context)
+        return conduct.decision(conduct.begin(state, command, context, moment), moment)
+
+    def _abort_ritual(self, state: SpaceState, command: c.AbortRitual, context: Context) -> Decision:
+        moment = self._moment(context)
+        return conduct.decision(conduct.abort(state, command, context, moment), moment)
+
+    def _get_ritual(self, state: SpaceState, command: c.GetRitual, context: Context) -> Decision:
+        return Decision(reply=conduct.get(state, context))
+
     def _get(self, state: SpaceState, command: c.GetSpace, context: Context) -> Decision:
-        caller = _known(state, context)
+        caller = access.known(state, context)
         if caller.practitioner not in state.participants:
-            _check_access(state, caller)
+            access.check_enter(state, caller)
         return Decision(reply=self.snapshot(state, context))
 
     # Signals
 
     def _effect_done(self, state: SpaceState, done: EffectDone, context: Context) -> Decision:
         if done.id not in state.outbox:
-            return Decision()
+            moment = self._moment(context)
+            return conduct.decision(conduct.effect_done(state, done, moment), moment)
         if done.error is None:
             return Decision(events=(e.InviteDelivered(effect=done.id),))
         return Decision(events=(e.InviteFailed(effect=done.id, error=done.error),))
@@ -373,6 +392,9 @@ class SpaceKind:
             return _closing(e.Closed(reason="guest"))
         if alarm.name == SWEEP and state.sweep_at is not None:
             return self._sweep(state, context)
+        if alarm.name in conduct.ALARMS:
+            moment = self._moment(context)
+            return conduct.decision(conduct.Decided(*conduct.advance(state, moment)), moment)
         return Decision()  # handled already: alarms may come twice
 
     def _sweep(self, state: SpaceState, context: Context) -> Decision:
@@ -417,7 +439,10 @@ class SpaceKind:
         )
 
     def _tick(self, state: SpaceState, signal: Tick, context: Context) -> Decision:
-        live, now = _live(context), context.now
+        """Tell of arrivals, phases and progress, and take the group ritual on: all share the one timer."""
+        moment = self._moment(context)
+        live, now = moment.live, moment.now
+        events, after = conduct.advance(state, moment)
         here = p.connected(context.present, state.participants)
         turn = p.settle(live.presence, here, state.participants, now, self._presence_grace)
         pulses = p.heard(live.pulses, now, state.participants)
@@ -425,13 +450,30 @@ class SpaceKind:
         if p.may_tell(pulses, now):
             pushes.append(_coherence_push(p.agreement(pulses), p.phases(pulses)))
             pulses = p.told(pulses, now)
+        news, progress = conduct.progress(after, moment)
         return Decision(
-            pushes=pushes,
-            live=p.Live(presence=turn.presence, pulses=pulses),
-            tick_after_s=_until(now, p.next_departure(turn.presence, self._presence_grace), p.next_telling(pulses)),
+            events=events,
+            pushes=pushes if news is None else [*pushes, news],
+            live=p.Live(presence=turn.presence, pulses=pulses, progress=progress),
+            tick_after_s=p.until(
+                now,
+                p.next_departure(turn.presence, self._presence_grace),
+                p.next_telling(pulses),
+                conduct.next_tick(after, now),
+                conduct.next_progress(after, progress, now),
+            ),
         )
 
     # The live part
+
+    def _moment(self, context: Context) -> conduct.Moment:
+        return conduct.Moment(
+            now=context.now,
+            live=_live(context),
+            present=context.present,
+            presence_grace=self._presence_grace,
+            shared_state_bytes=self.limits.shared_state_bytes,
+        )
 
     def _everyone(self, state: SpaceState, context: Context) -> dict[str, str]:
         presence = None if context.live is None else context.live.presence
@@ -440,52 +482,6 @@ class SpaceKind:
 
     def _heard(self, state: SpaceState, context: Context) -> p.Pulses:
         return p.heard(_live(context).pulses, context.now, state.participants)
-
-
-# Who may
-
-
-def _caller(context: Context) -> Caller:
-    if context.caller is None:
-        raise Unauthenticated("a space answers to practitioners only")
-    return context.caller
-
-
-def _known(state: SpaceState, context: Context) -> Caller:
-    """The caller, if there is a space that they may know of."""
-    caller = _caller(context)
-    if not state.is_open or (state.access_level == "private" and not _belongs(state, caller)):
-        raise NotFound("there is no such space")
-    return caller
-
-
-def _belongs(state: SpaceState, caller: Caller) -> bool:
-    who = caller.practitioner
-    return who in state.participants or who == state.facilitator or (who in state.invited and not caller.guest)
-
-
-def _facilitator(state: SpaceState, context: Context) -> Caller:
-    caller = _known(state, context)
-    if caller.practitioner != state.facilitator:
-        raise Forbidden("only the facilitator may do this")
-    return caller
-
-
-def _participant(state: SpaceState, context: Context) -> Caller:
-    caller = context.caller
-    if caller is not None and caller.practitioner in state.participants:
-        return caller
-    _known(state, context)
-    raise Forbidden("join the space first")
-
-
-def _check_access(state: SpaceState, caller: Caller) -> None:
-    if state.access_level == "open":
-        return
-    if caller.guest:
-        raise Forbidden("guests enter open spaces only")
-    if not _belongs(state, caller):
-        raise Forbidden("an invitation is needed")
 
 
 def _session_end(caller: Caller) -> datetime | None:
@@ -537,7 +533,9 @@ def _row(state: SpaceState) -> dict[str, Any]:
     }
 
 
-_CHANGES_THE_ROW: Final = frozenset({e.Created, e.Updated, e.Joined, e.Left, e.Closed})
+_CHANGES_THE_ROW: Final = frozenset(
+    {e.Created, e.Updated, e.Joined, e.Left, e.Closed, r.RitualIntegration, r.RitualInsight}
+)
 
 
 def _created_body(event: e.Created) -> dict[str, Any]:
@@ -561,6 +559,7 @@ _BODY: Final[Mapping[type, Callable[[Any], Any]]] = {
     e.Left: lambda event: {"reason": event.reason},
     e.Message: lambda event: event.body,
     e.Closed: lambda event: {"reason": event.reason},
+    **telling.BODIES,
 }
 
 
@@ -612,8 +611,3 @@ def _changed(new: Any, old: Any) -> Any:
 def _live(context: Context) -> p.Live:
     live: p.Live | None = context.live
     return live or p.begin(context.now)
-
-
-def _until(now: datetime, *due: datetime | None) -> float | None:
-    seconds = [max(SOONEST_TICK_S, (at - now).total_seconds()) for at in due if at is not None]
-    return min(seconds, default=None)

@@ -17,6 +17,7 @@ from msgspec import UNSET, UnsetType
 from actors.runtime.codec import NULL, Codec
 from actors.runtime.entity import Struct
 from actors.space.commands import AccessLevel
+from actors.space.group_events import GroupEvent
 
 FORMAT: Final = 1
 
@@ -74,10 +75,12 @@ class InviteFailed(Struct, frozen=True, kw_only=True, tag="invite_failed"):
 
 
 class Joined(Struct, frozen=True, kw_only=True, tag="joined"):
-    """A new participant. ``sweep_at`` is set where no sweep was due."""
+    """A new participant. ``sweep_at`` is set where no sweep was due. Before there were group rituals, guests were not told
+    apart: one of those is called like an account, and fails with ``not_found``."""
 
     by: str
     by_name: str | None = None
+    guest: bool = False
     sweep_at: datetime | None = None
 
 
@@ -142,6 +145,7 @@ SpaceEvent = (
     | Returned
     | Message
     | Closed
+    | GroupEvent
 )
 
 codec: Final[Codec[SpaceEvent]] = Codec(SpaceEvent, FORMAT)

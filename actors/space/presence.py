@@ -27,6 +27,8 @@ from actors.space.state import Participant
 
 TELL_EVERY: Final = timedelta(seconds=0.25)
 """Presence and coherence are pushed at most this often: below what a person notices, far above what a storm brings."""
+SOONEST_TICK_S: Final = 0.002
+"""A tick that came a moment early asks again no sooner than this: it must not spin."""
 PULSE_LIFE: Final = timedelta(seconds=10)
 """A breath takes five to ten seconds; whoever was not heard for longer is no longer breathing with the others."""
 PHASES_TOLD: Final = 100
@@ -224,13 +226,28 @@ def next_telling(pulses: Pulses) -> datetime | None:
     return None if pulses.oldest is None else pulses.oldest + PULSE_LIFE
 
 
+class Progress(Struct, frozen=True, kw_only=True):
+    """How many outcomes of a group ritual the followers were told of, and when."""
+
+    run: str = ""
+    settled: int = 0
+    told_at: datetime | None = None
+
+
 class Live(Struct, frozen=True, kw_only=True):
     """The whole live part of a space."""
 
     presence: Presence
     pulses: Pulses = Pulses()
+    progress: Progress = Progress()
 
 
 def begin(now: datetime) -> Live:
     """Nobody seen, nothing heard."""
     return Live(presence=Presence(since=now))
+
+
+def until(now: datetime, *due: datetime | None) -> float | None:
+    """Seconds to the soonest of these times, for a tick; None where there is none."""
+    seconds = [max(SOONEST_TICK_S, (at - now).total_seconds()) for at in due if at is not None]
+    return min(seconds, default=None)

@@ -1,8 +1,11 @@
 """The state of a collective space: the fold of its events.
 
 What always holds, whatever the events: at most ``participant_limit`` participants (``decide`` sees to it); a sweep is due
-exactly while there are participants; a closed space has no participants, owes nothing and changes no more. The fold knows
-no settings and no clock. A message leaves the very same object.
+exactly while there are participants; a closed space has no participants, owes nothing but acknowledgements and changes no
+more than by those. The fold knows no settings and no clock. A message leaves the very same object.
+
+``effects`` is what a group ritual owes, made by the fold one by one: an agenda of a thousand participants is looked at
+after each of their thousand outcomes. It follows from the rest (``group.owed``), so checkpoints do not have it.
 """
 
 from __future__ import annotations
@@ -15,8 +18,10 @@ import msgspec
 from msgspec import UNSET, structs
 
 from actors.runtime.codec import NULL, Codec
-from actors.runtime.entity import Struct
+from actors.runtime.entity import Effect, Struct
 from actors.space import events as e
+from actors.space import group as g
+from actors.space import group_events as r
 from actors.space.commands import AccessLevel
 
 V = TypeVar("V")
@@ -29,6 +34,7 @@ class Participant(Struct, frozen=True, kw_only=True):
 
     name: str | None = None
     joined_at: datetime
+    guest: bool = False
 
 
 class Notice(Struct, frozen=True, kw_only=True):
@@ -66,6 +72,15 @@ class SpaceState(Struct, frozen=True, kw_only=True):
     sweep_at: datetime | None = None
     ends_at: datetime | None = None
     """A guest's space ends then."""
+    group: g.GroupRitual | None = None
+    """The group ritual that is under way."""
+    last: msgspec.Raw | None = None
+    """The summary of the newest one that is closed."""
+    scheduled: Mapping[str, r.Plan] = {}
+    """By run."""
+    unsettled: Mapping[str, g.Ack] = {}
+    """By effect: practitioners who are to be told that their part is recorded."""
+    effects: Mapping[str, Effect] = {}
 
     @property
     def is_open(self) -> bool:
@@ -73,7 +88,19 @@ class SpaceState(Struct, frozen=True, kw_only=True):
         return self.created_at is not None and self.closed_at is None
 
 
-codec: Final[Codec[SpaceState]] = Codec(SpaceState, e.FORMAT)
+_codec: Final[Codec[SpaceState]] = Codec(SpaceState, e.FORMAT)
+
+
+def encode(state: SpaceState) -> bytes:
+    """As it stands in a checkpoint."""
+    return _codec.encode(structs.replace(state, effects={}) if state.effects else state)
+
+
+def decode(format_: int, data: bytes) -> SpaceState:
+    """From a checkpoint of any format."""
+    state = _codec.decode(format_, data)
+    effects = g.owed(state.group, state.unsettled, state.id)
+    return structs.replace(state, effects=effects) if effects else state
 
 
 def evolve(state: SpaceState, event: e.SpaceEvent, at: datetime) -> SpaceState:
@@ -143,9 +170,10 @@ def _invite_failed(state: SpaceState, event: e.InviteFailed, at: datetime) -> Sp
 
 
 def _joined(state: SpaceState, event: e.Joined, at: datetime) -> SpaceState:
-    newcomer = Participant(name=event.by_name, joined_at=at)
+    newcomer = Participant(name=event.by_name, joined_at=at, guest=event.guest)
     return structs.replace(
         state,
+        group=g.joined(state.group, event.by),
         participants={**state.participants, event.by: newcomer},
         sweep_at=event.sweep_at or state.sweep_at,
         updated_at=at,
@@ -161,6 +189,7 @@ def _left(state: SpaceState, event: e.Left, at: datetime) -> SpaceState:
     remaining = _without(state.participants, event.by)
     return structs.replace(
         state,
+        group=g.left(state.group, event.by),
         participants=remaining,
         away=_without(state.away, event.by),
         sweep_at=state.sweep_at if remaining else None,
@@ -188,7 +217,70 @@ def _closed(state: SpaceState, event: e.Closed, at: datetime) -> SpaceState:
         away={},
         sweep_at=None,
         ends_at=None,
+        scheduled={},
     )
+
+
+# Group rituals
+
+
+def _scheduled(state: SpaceState, event: r.RitualScheduled, at: datetime) -> SpaceState:
+    return structs.replace(state, scheduled={**state.scheduled, event.plan.run: event.plan})
+
+
+def _unscheduled(state: SpaceState, event: r.RitualUnscheduled, at: datetime) -> SpaceState:
+    return structs.replace(state, scheduled=_without(state.scheduled, event.run))
+
+
+def _gathering(state: SpaceState, event: r.RitualGathering, at: datetime) -> SpaceState:
+    return structs.replace(_staged(state, event, at), scheduled=_without(state.scheduled, event.plan.run))
+
+
+def _staged(state: SpaceState, event: Any, at: datetime) -> SpaceState:
+    return structs.replace(state, group=g.evolve(state.group, event, at))
+
+
+def _active(state: SpaceState, event: r.RitualActive, at: datetime) -> SpaceState:
+    state = _staged(state, event, at)
+    assert state.group is not None, "active, or the stage would have been refused"
+    return structs.replace(state, effects={**state.effects, **g.transforms(state.group, state.id)})
+
+
+def _settled(state: SpaceState, event: r.ParticipantTransformed | r.ParticipantFailed, at: datetime) -> SpaceState:
+    """In place of the effect that transforms stands the one that acknowledges."""
+    state, unsettled = _staged(state, event, at), state.unsettled
+    effects = dict(state.effects)
+    del effects[g.transform_id(event.run, event.practitioner)]
+    if isinstance(event, r.ParticipantTransformed) or event.answered:
+        ack = g.Ack(run=event.run, practitioner=event.practitioner)
+        effect = g.acknowledgement(ack)
+        unsettled = {**unsettled, effect.id: ack}
+        effects[effect.id] = effect
+    return structs.replace(state, unsettled=unsettled, effects=effects)
+
+
+def _acknowledged(state: SpaceState, event: r.ParticipantAcknowledged, at: datetime) -> SpaceState:
+    unsettled, effects = _without(state.unsettled, event.effect), _without(state.effects, event.effect)
+    return structs.replace(state, unsettled=unsettled, effects=effects)
+
+
+def _integration(state: SpaceState, event: r.RitualIntegration, at: datetime) -> SpaceState:
+    state = structs.replace(_staged(state, event, at), updated_at=at)
+    if event.shared_state is not UNSET:
+        state = structs.replace(state, shared_state=event.shared_state)
+    if state.group is not None and state.group.insight_by is not None:
+        effect = g.consultation(state.group, state.id)
+        state = structs.replace(state, effects={**state.effects, effect.id: effect})
+    return state
+
+
+def _insight(state: SpaceState, event: r.RitualInsight, at: datetime) -> SpaceState:
+    return structs.replace(_staged(state, event, at), effects=_without(state.effects, g.oracle_id(event.run)))
+
+
+def _ended(state: SpaceState, event: r.RitualClosed, at: datetime) -> SpaceState:
+    effects = _without(state.effects, g.oracle_id(event.run))
+    return structs.replace(_staged(state, event, at), last=event.summary, effects=effects)
 
 
 def _without(mapping: Mapping[str, V], key: str) -> Mapping[str, V]:
@@ -211,4 +303,17 @@ _FOLD: Final[Mapping[type, Callable[[SpaceState, Any, datetime], SpaceState]]] =
     e.Swept: _swept,
     e.Returned: _returned,
     e.Closed: _closed,
+    r.RitualScheduled: _scheduled,
+    r.RitualUnscheduled: _unscheduled,
+    r.RitualGathering: _gathering,
+    r.RitualHeld: _staged,
+    r.RitualOpening: _staged,
+    r.RitualActive: _active,
+    r.ParticipantTransformed: _settled,
+    r.ParticipantFailed: _settled,
+    r.ParticipantAcknowledged: _acknowledged,
+    r.RitualAborting: _staged,
+    r.RitualIntegration: _integration,
+    r.RitualInsight: _insight,
+    r.RitualClosed: _ended,
 }
