@@ -10,8 +10,9 @@ import msgspec
 from actors.runtime.layout import slot_of
 from actors.runtime.ports import Alarm, Batch, Checkpoint, Claim, JournalRow
 from storage.pool import encode_json
-from storage.seal import Seal, is_sealed, to_text
-from storage.tables import TABLES, coalesce
+from storage.rows import kept
+from storage.seal import Seal
+from storage.tables import coalesce
 
 JOURNAL_COLUMNS: Final = 10
 ALARM_COLUMNS: Final = 4
@@ -43,8 +44,7 @@ def row_statements(batch: Batch, seal: Seal | None) -> list[RowStatement]:
         if writes.deletes:
             statements.append(RowStatement(name=f"rows/{writes.table}.delete", argument=writes.deletes))
         if writes.upserts:
-            sealed = TABLES[writes.table].sealed if seal is not None else frozenset()
-            rows = [_plain(row, writes.table, sealed, seal) for row in writes.upserts]
+            rows = [kept(row, writes.table, seal) for row in writes.upserts]
             statements.append(RowStatement(name=f"rows/{writes.table}.upsert", argument=encode_json(rows)))
     return statements
 
@@ -106,14 +106,3 @@ def _checkpoint(found: Checkpoint, seal: Seal | None) -> tuple[Any, ...]:
     if seal is not None:
         data = seal.seal(data, "checkpoints", found.entity_id, found.seq)
     return found.entity_id, found.seq, found.stream_offset, found.at, found.format, data, dict(found.sessions)
-
-
-def _plain(row: dict[str, Any], table: str, sealed: frozenset[str], seal: Seal | None) -> dict[str, Any]:
-    """The row for jsonb_populate_record: bytes as PostgreSQL writes them, sealed columns as their envelopes."""
-    plain = {name: "\\x" + value.hex() if isinstance(value, bytes) else value for name, value in row.items()}
-    if seal is not None:
-        for name in sealed & plain.keys():
-            if plain[name] is not None:
-                envelope = seal.seal(encode_json(plain[name]), f"{table}.{name}", str(row["id"]), 0)
-                plain[name] = to_text(envelope) if is_sealed(envelope) else plain[name]
-    return plain

@@ -138,9 +138,14 @@ class MemoryStore:
                 row_id: row for row_id, row in self.database.tables[part.table].items() if row_id not in part.deletes
             }
             for values in part.upserts:
+                if TABLES[part.table].insert_only and str(values["id"]) in rows:
+                    raise CommitAborted(f"{part.table}: {values['id']} is there", data_error=True, conflict=True)
                 rows[str(values["id"])] = {**rows.get(str(values["id"]), {}), **_checked(part.table, values)}
             _check_rows(part.table, rows)
             after[part.table] = rows
+        for part in writes:
+            for values in part.upserts:
+                _check_references(part.table, values, self.database.tables | after)
         return after
 
     def _claims_after(self, changes: Sequence[Claim]) -> dict[tuple[str, str], HeldClaim]:
@@ -256,6 +261,15 @@ def _checked(table: str, values: Mapping[str, Any]) -> Mapping[str, Any]:
     if b"\\u0000" in text.replace(b"\\\\", b""):
         raise BadValue(f"{table}: NUL in a text")
     return values
+
+
+def _check_references(
+    table: str, values: Mapping[str, Any], tables: Mapping[str, Mapping[str, Mapping[str, Any]]]
+) -> None:
+    """What PostgreSQL would refuse at the end of the commit. (It cascades deletes too; the twin does not.)"""
+    for column, other in TABLES[table].references.items():
+        if values.get(column) is not None and str(values[column]) not in tables[other]:
+            raise CommitAborted(f"{table}: {column} refers to nothing", data_error=True)
 
 
 def _check_rows(table: str, rows: Mapping[str, Mapping[str, Any]]) -> None:

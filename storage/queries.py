@@ -1,4 +1,4 @@
-"""What a gateway reads for itself: logins, the list of spaces, names. One connection, opened when needed.
+"""What a gateway reads for itself: logins, the list of spaces, names, rituals. One connection, opened when needed.
 
 Never writes. Every method raises StoreDown where there is no database, BadValue for an id that is not one.
 """
@@ -12,6 +12,8 @@ import msgspec
 
 from actors.runtime.ports import StoreDown
 from storage.pool import BadValue, LazyConnection
+from storage.ritual_queries import RitualQueries, literal
+from storage.seal import Seal
 from storage.statements import statement
 
 
@@ -24,11 +26,11 @@ class AuthSession(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: datetime
 
 
-class Queries:
-    """A gateway's reader."""
+class Queries(RitualQueries):
+    """A gateway's reader. ``seal`` opens what practitioners' rows have sealed."""
 
-    def __init__(self, dsn: str, *, application_name: str = "sangha gateway") -> None:
-        self._reader = LazyConnection(dsn, application_name=application_name)
+    def __init__(self, dsn: str, *, application_name: str = "sangha gateway", seal: Seal | None = None) -> None:
+        super().__init__(LazyConnection(dsn, application_name=application_name), seal)
 
     async def auth_session(self, token_hash: bytes) -> AuthSession | None:
         """The login with this token: not revoked, not expired by the database's clock."""
@@ -50,7 +52,7 @@ class Queries:
         ``before`` is the id of the last space of the page before, ``q`` a text somewhere in name, purpose or slug. Ids
         come as text, times as datetimes.
         """
-        pattern = None if not q else f"%{_literal(q)}%"
+        pattern = None if not q else f"%{literal(q)}%"
         rows = await self._reader.fetch(statement("queries/spaces"), viewer, limit, before, pattern)
         return [
             {
@@ -82,8 +84,3 @@ class Queries:
     async def close(self) -> None:
         """Give the connection back."""
         await self._reader.close()
-
-
-def _literal(text: str) -> str:
-    """The text as a LIKE pattern that matches itself."""
-    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

@@ -66,7 +66,6 @@ CONNECT_TIMEOUT_S: Final = 5.0
 """Bounds one attempt of acquire, settle or a reconnecting commit; the caller decides how often to try."""
 LEASE_TRIES: Final = 3
 """Each ends the lease's backend and then waits LOCK_TIMEOUT_S at most; more means that somebody keeps coming back."""
-SEALED_KIND: Final = "practitioner"
 
 Lease = Callable[[asyncpg.Connection], Awaitable[int | None]]
 
@@ -83,7 +82,9 @@ class PostgresStore:
         shard: int | str,
         incarnation: int,
         seal: Seal | None = None,
+        sealed: bool = True,
     ) -> None:
+        """``seal`` keeps the sealed columns of rows; journal, replies and checkpoints too, where the kind is ``sealed``."""
         self.epoch = 0
         self._dsn = dsn
         self._kind = kind
@@ -92,7 +93,7 @@ class PostgresStore:
         self._owner: UUID = uuid4()
         self._name = f"sangha {kind}/{layout}/{shard}"[:63]
         self._row_seal = seal
-        self._seal = seal if kind == SEALED_KIND else None
+        self._seal = seal if sealed else None
         self._unseal: Seal = seal or Unsealed()
         self._reader = LazyConnection(dsn, application_name=f"{self._name} r"[:63])
         self._writer: asyncpg.Connection | None = None

@@ -21,19 +21,45 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     required: frozenset[str]
     unique: frozenset[str] = frozenset()
     sealed: frozenset[str] = frozenset()
-    """jsonb columns that hold an envelope as a JSON string where a key is set."""
+    """jsonb columns that hold an envelope as a JSON string where a key is set. Their values are objects or arrays."""
+    sealed_text: frozenset[str] = frozenset()
+    """text columns that hold ``sealed:`` and an envelope where a key is set."""
+    references: Mapping[str, str] = {}
+    """Column → the table that it refers to, checked when a batch commits."""
+    insert_only: bool = False
+    """A row is written once; an upsert of one that is there aborts."""
 
 
-def _table(columns: str, required: str, unique: str = "", sealed: str = "") -> Table:
+def _table(
+    columns: str,
+    required: str,
+    *,
+    unique: str = "",
+    sealed: str = "",
+    sealed_text: str = "",
+    references: Mapping[str, str] | None = None,
+    insert_only: bool = False,
+) -> Table:
     return Table(
         columns=frozenset(columns.split()),
         required=frozenset(required.split()),
         unique=frozenset(unique.split()),
         sealed=frozenset(sealed.split()),
+        sealed_text=frozenset(sealed_text.split()),
+        references=references or {},
+        insert_only=insert_only,
     )
 
 
 TABLES: Final[Mapping[str, Table]] = {
+    "archetypal_states": _table(
+        "id practitioner_id state_data archetypes energies integrations symbols transformations state_hash created_at"
+        " version prev_hash origin session_id",
+        "id practitioner_id state_data archetypes energies version",
+        sealed="state_data archetypes energies integrations symbols transformations",
+        references={"practitioner_id": "practitioners"},
+        insert_only=True,
+    ),
     "auth_sessions": _table(
         "id practitioner_id token_hash created_at expires_at revoked_at",
         "id practitioner_id token_hash expires_at",
@@ -45,12 +71,40 @@ TABLES: Final[Mapping[str, Table]] = {
         "id name purpose",
         unique="slug",
     ),
+    "oracle_insights": _table(
+        "id session_id insight_type archetypal_analysis integration_suggestions symbolic_emergence oracle_model"
+        " confidence_score created_at practitioner_id space_id interpretation cautions next_rituals notice",
+        "id",
+        sealed="archetypal_analysis integration_suggestions symbolic_emergence cautions next_rituals",
+        sealed_text="interpretation",
+        references={"session_id": "ritual_sessions", "practitioner_id": "practitioners"},
+        insert_only=True,
+    ),
     "practitioners": _table(
         "id email password_hash spiritual_name archetypal_preferences energy_alignments privacy_level sacred_path"
-        " created_at updated_at",
+        " created_at updated_at oracle_consent",
         "id email password_hash",
         unique="email",
         sealed="archetypal_preferences energy_alignments",
+    ),
+    "ritual_sessions": _table(
+        "id practitioner_id ritual_id pre_state_id post_state_id execution_duration_ms transformation_intensity"
+        " subjective_experience ai_interpretation integration_notes effectiveness_rating created_at status error_code"
+        " error_message intention parameters participants module_hash fuel result group_id space_id ended_at",
+        "id practitioner_id ritual_id",
+        sealed="parameters result",
+        sealed_text="subjective_experience ai_interpretation integration_notes error_message intention",
+        references={
+            "practitioner_id": "practitioners",
+            "pre_state_id": "archetypal_states",
+            "post_state_id": "archetypal_states",
+        },
+    ),
+    "sacred_rituals": _table(
+        "id name description intent tradition difficulty_level required_archetypes energy_requirements wasm_module_data"
+        " wasm_module_hash module_language author_id usage_count effectiveness_rating is_public created_at abi"
+        " rating_count builtin withdrawn_at updated_at module_bytes",
+        "id name description intent",
     ),
 }
 

@@ -10,7 +10,10 @@ from databases import dsn_of
 
 from actors.runtime.ports import StoreDown
 from storage.migrate import SchemaTooNew, SchemaTooOld, migrate, migrations, require_current, schema_version
+from storage.migrate import _apply as apply
 from storage.pool import BadValue, LazyConnection, UnusableDatabase, connect
+from storage.statements import statement
+from storage.tables import TABLES
 
 
 async def test_migrating_again_or_at_once_changes_nothing(database: str) -> None:
@@ -55,10 +58,58 @@ async def test_the_seeds_columns_are_there_under_their_names(database: str) -> N
         " sacred_path created_at",
         "collective_spaces": "id name purpose tradition facilitator_id participant_limit current_participants shared_state"
         " ritual_schedule access_level created_at",
+        "archetypal_states": "id practitioner_id state_data archetypes energies integrations symbols transformations"
+        " state_hash created_at",
+        "sacred_rituals": "id name description intent tradition difficulty_level required_archetypes energy_requirements"
+        " wasm_module_data wasm_module_hash module_language author_id usage_count effectiveness_rating is_public created_at",
+        "ritual_sessions": "id practitioner_id ritual_id pre_state_id post_state_id execution_duration_ms"
+        " transformation_intensity subjective_experience ai_interpretation integration_notes effectiveness_rating created_at",
+        "oracle_insights": "id session_id insight_type archetypal_analysis integration_suggestions symbolic_emergence"
+        " oracle_model confidence_score created_at",
     }
     for table, columns in seeds.items():
         rows = await connection.fetch("SELECT column_name FROM information_schema.columns WHERE table_name = $1", table)
         assert set(columns.split()) <= {row["column_name"] for row in rows}
+    await connection.close()
+
+
+async def test_what_python_knows_of_a_table_is_what_the_table_has(database: str) -> None:
+    connection = await connect(database, application_name="test")
+    for name, table in TABLES.items():
+        rows = await connection.fetch(
+            "SELECT column_name, data_type FROM information_schema.columns WHERE table_name = $1", name
+        )
+        types = {row["column_name"]: row["data_type"] for row in rows}
+        assert table.columns == types.keys(), name
+        assert {types[column] for column in table.sealed} <= {"jsonb"}, name
+        assert {types[column] for column in table.sealed_text} <= {"text"}, name
+        written = statement(f"rows/{name}.upsert")
+        assert table.insert_only or all(f" {column} = " in written for column in table.columns - {"id"}), name
+    await connection.close()
+
+
+async def test_a_database_of_before_rituals_keeps_its_data(database: str) -> None:
+    connection = await connect(database, application_name="test")
+    await connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    for migration in migrations()[:3]:
+        await apply(connection, migration)
+    await connection.execute(
+        """INSERT INTO practitioners (id, email, password_hash, archetypal_preferences)
+               VALUES ('5e4ad1c0-0000-4000-8000-000000000001', 'a@example.org', 'h', '"AQ=="'), (DEFAULT, 'b@c.d', 'h', '{}');
+           INSERT INTO journal (kind, entity_id, seq, at, event_type, format, data)
+               VALUES ('practitioner', '5e4ad1c0-0000-4000-8000-000000000001', 1, now(), 'registered', 1, '{}')"""
+    )
+    assert await migrate(database) == len(migrations())
+    rows = await connection.fetch("SELECT * FROM practitioners ORDER BY email")
+    assert [(row["email"], row["archetypal_preferences"], row["oracle_consent"]) for row in rows] == [
+        ("a@example.org", "AQ==", False),
+        ("b@c.d", {}, False),
+    ]
+    assert await connection.fetchval("SELECT count(*) FROM journal") == 1
+    await connection.execute(
+        """INSERT INTO archetypal_states (practitioner_id, state_data, archetypes, energies, version)
+               SELECT id, '{}', '{}', '{}', 1 FROM practitioners"""
+    )
     await connection.close()
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import asyncpg
 import psutil
 import pytest
 from backends import LAYOUT, PostgresBackend
-from making import checkpoint, event, operation, practitioner, space
+from making import checkpoint, event, operation, practitioner, ritual, space
 
+from actors.runtime.entity import Upsert
 from actors.runtime.ports import Batch, CommitAborted, CommitUnknown, Fenced, StoreDown
 from storage import store as store_module
 from storage.cluster import claim_cluster
@@ -182,6 +182,21 @@ async def test_the_server_says_why_it_refused_and_the_writer_goes_on(
     await store.commit(Batch(journal=[event(1)]))
 
 
+async def test_counting_a_use_does_not_write_the_module_again(
+    postgres_backend: PostgresBackend, store: PostgresStore
+) -> None:
+    uploaded = ritual(wasm_module_data=bytes(2**20))
+    await store.commit(Batch(rows=[uploaded]))
+    toast = await postgres_backend.connection.fetchval(
+        "SELECT reltoastrelid::regclass::text FROM pg_class WHERE oid = 'sacred_rituals'::regclass"
+    )
+    chunks = f"SELECT xmin::text FROM {toast}"
+    written = await postgres_backend.connection.fetch(chunks)
+    used = {"id": uploaded.values["id"], "usage_count": 1}
+    await store.commit(Batch(rows=[Upsert(table="sacred_rituals", values=used)]))
+    assert await postgres_backend.connection.fetch(chunks) == written
+
+
 # ── a server that dies ──
 
 
@@ -227,8 +242,12 @@ async def test_a_store_outlives_a_killed_server(own_server: EmbeddedPostgres) ->
 # ── sealing ──
 
 
-def sealed_store(backend: PostgresBackend, seal: Sealer | None, kind: str = "practitioner") -> PostgresStore:
-    store = PostgresStore(backend.dsn, kind=kind, layout=LAYOUT, shard=0, incarnation=backend.incarnation, seal=seal)
+def sealed_store(
+    backend: PostgresBackend, seal: Sealer | None, kind: str = "practitioner", sealed: bool = True
+) -> PostgresStore:
+    store = PostgresStore(
+        backend.dsn, kind=kind, layout=LAYOUT, shard=0, incarnation=backend.incarnation, seal=seal, sealed=sealed
+    )
     backend.stores.append(store)
     return store
 
@@ -268,9 +287,13 @@ async def test_rows_from_before_the_key_stay_readable(postgres_backend: Postgres
     assert (await sealed.load(["a"]))["a"].events == [operation(1, "s:1"), event(2)]
 
 
-async def test_other_kinds_are_not_sealed(postgres_backend: PostgresBackend) -> None:
-    store = sealed_store(postgres_backend, Sealer(b"k" * 32), kind="space")
+async def test_a_kind_that_is_not_sealed_keeps_its_journal_plain_and_seals_its_rows(
+    postgres_backend: PostgresBackend,
+) -> None:
+    store = sealed_store(postgres_backend, Sealer(b"k" * 32), kind="ritual", sealed=False)
     await store.acquire()
-    await store.commit(Batch(journal=[event(1)]))
-    kept: list[dict[str, Any]] = await postgres_backend.rows("journal")
-    assert not is_sealed(kept[0]["data"])
+    await store.commit(Batch(journal=[event(1)], checkpoints=[checkpoint(0)], rows=[practitioner()]))
+    (kept,) = await postgres_backend.rows("journal")
+    assert not is_sealed(kept["data"])
+    assert not is_sealed((await postgres_backend.rows("checkpoints"))[0]["data"])
+    assert is_sealed(from_text((await postgres_backend.rows("practitioners"))[0]["archetypal_preferences"]))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
-from making import NOW, checkpoint, event, operation, practitioner, space
+from making import NOW, checkpoint, event, insight, operation, practitioner, ritual, run, space, state
 
 from actors.runtime.entity import Delete, Upsert
 from actors.runtime.layout import SLOTS
@@ -338,3 +338,62 @@ async def test_settling_raises_the_own_epoch_and_goes_on(store: Store) -> None:
 async def test_nothing_is_committed_before_the_lease_is_acquired(backend: Any) -> None:
     with pytest.raises(Fenced):
         await backend.store().commit(Batch(journal=[event(1)]))
+
+
+# ── the tables of rituals ──
+
+
+async def test_a_state_is_written_once(backend: Any, store: Store) -> None:
+    someone = practitioner()
+    first = state(someone.values["id"], 1)
+    await store.commit(Batch(rows=[first, someone]))  # the reference is looked at when all is written
+    with pytest.raises(CommitAborted) as aborted:
+        await store.commit(Batch(rows=[first]))
+    assert aborted.value.data_error
+    assert aborted.value.conflict
+    assert len(await backend.rows("archetypal_states")) == 1
+
+
+@pytest.mark.parametrize("table", ["archetypal_states", "ritual_sessions", "oracle_insights"])
+async def test_a_row_that_refers_to_nobody_aborts_and_the_store_goes_on(backend: Any, store: Store, table: str) -> None:
+    nobody = str(uuid4())
+    row = {
+        "archetypal_states": state(nobody, 1),
+        "ritual_sessions": run(nobody, nobody),
+        "oracle_insights": insight(nobody),
+    }
+    with pytest.raises(CommitAborted) as aborted:
+        await store.commit(Batch(journal=[event(1)], rows=[row[table]]))
+    assert aborted.value.data_error
+    assert not aborted.value.conflict
+    assert await backend.rows(table) == []
+    await store.commit(Batch(journal=[event(1)], rows=[practitioner()]))
+
+
+async def test_a_run_is_begun_completed_and_annotated(backend: Any, store: Store) -> None:
+    someone = practitioner()
+    who = someone.values["id"]
+    first, begun = state(who, 1), run(who, str(uuid4()))
+    await store.commit(Batch(rows=[someone, begun]))
+    done = {"status": "completed", "post_state_id": first.values["id"], "result": {"a": [1]}, "fuel": 7}
+    await store.commit(Batch(rows=[first, Upsert(table="ritual_sessions", values={"id": begun.values["id"]} | done)]))
+    rated = {"id": begun.values["id"], "effectiveness_rating": 9, "integration_notes": "ü"}
+    await store.commit(Batch(rows=[Upsert(table="ritual_sessions", values=rated)]))
+    (row,) = await backend.rows("ritual_sessions")
+    found = {name: str(value) if isinstance(value, UUID) else value for name, value in row.items()}
+    assert found.items() >= (begun.values | done | rated).items()
+
+
+async def test_a_ritual_keeps_its_module_when_it_is_used_and_rated(backend: Any, store: Store) -> None:
+    module = bytes(range(256)) * 1000
+    uploaded = ritual(wasm_module_data=module, wasm_module_hash="a" * 64)
+    await store.commit(Batch(rows=[uploaded]))
+    used = {"id": uploaded.values["id"], "usage_count": 3, "effectiveness_rating": 9.75, "rating_count": 4}
+    await store.commit(Batch(rows=[Upsert(table="sacred_rituals", values=used)]))
+    (row,) = await backend.rows("sacred_rituals")
+    assert (row["wasm_module_data"], row["name"], row["usage_count"], float(row["effectiveness_rating"])) == (
+        module,
+        "n",
+        3,
+        9.75,
+    )

@@ -1,0 +1,1 @@
+SELECT count(*) FROM sacred_rituals WHERE author_id = $1::uuid AND withdrawn_at IS NULL
