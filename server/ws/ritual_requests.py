@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from actors.practitioner import commands as practitioner
-from actors.ritual.values import Brief, run_id_of
+from actors.ritual.values import PARAMETERS_BYTES, Brief, run_id_of
 from actors.runtime.codec import from_wire, invalid
 from actors.runtime.entity import Address, Caller
-from actors.runtime.errors import Forbidden, Internal, SanghaError
+from actors.runtime.errors import Forbidden, Internal, SanghaError, TooLarge
 from actors.runtime.wire import Answer, Paged, Refused
 from actors.space import commands as space
 from server.rituals import brief_of, recorded_result, resolve_ritual
@@ -40,6 +40,17 @@ def account(connection: Connection) -> Caller:
     return caller
 
 
+def _fields(request: protocol.RitualRun | protocol.SpaceRitualBegin) -> dict[str, Any]:
+    """The fields of the command. Raises Invalid, TooLarge where the parameters are no object of bounded size."""
+    fields = protocol.domain_fields(request)
+    if "parameters" in fields and not isinstance(fields["parameters"], dict):
+        raise invalid("parameters", "must be an object")
+    size = len(orjson.dumps(fields.get("parameters")))
+    if size > PARAMETERS_BYTES:
+        raise TooLarge(f"parameters: {size} bytes of JSON, {PARAMETERS_BYTES} are allowed")
+    return fields
+
+
 async def _brief(connection: Connection, ritual: str) -> Brief:
     assert connection.caller is not None
     found = await resolve_ritual(connection.gateway, connection.caller, ritual)
@@ -60,7 +71,7 @@ async def _run(connection: Connection, request: protocol.RitualRun) -> None:
         command, recorded = practitioner.encode(await_run), False
         instead: SanghaError | None = failure
     else:
-        fields = protocol.domain_fields(request) | {"brief": brief}
+        fields = _fields(request) | {"brief": brief}
         command, recorded = practitioner.encode(from_wire(practitioner.RunRitual, fields)), True
         instead = None
     if not connection.closing:
@@ -128,7 +139,7 @@ async def _reflect(connection: Connection, request: protocol.StateReflection) ->
 
 async def _begin(connection: Connection, request: protocol.SpaceRitualBegin) -> None:
     entity = await space_of(connection.gateway, request.space)
-    fields = protocol.domain_fields(request) | {"brief": await _brief(connection, request.ritual)}
+    fields = _fields(request) | {"brief": await _brief(connection, request.ritual)}
     command = from_wire(space.BeginRitual, fields)
     if not connection.closing:
         ask(connection, request, Address("space", entity), space.encode(command))

@@ -369,11 +369,11 @@ class FakeQueries:
         self._check()
         return self.counts.get(facilitator_id, 0)
 
-    async def ritual_by_name(self, viewer: str, name: str) -> list[str]:
+    async def ritual_by_name(self, viewer: str | None, name: str) -> list[dict[str, Any]]:
         self._check()
         if self.looking is not None:
             await self.looking.wait()
-        return [id_ for id_, known in self.rituals.items() if known == name]
+        return [{"id": id_, "author_id": None} for id_, known in self.rituals.items() if known == name]
 
     async def run(self, practitioner: str, session_id: str) -> dict[str, Any] | None:
         self._check()

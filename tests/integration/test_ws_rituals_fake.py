@@ -273,6 +273,8 @@ async def test_a_group_ritual_is_begun_looked_at_and_aborted(w: World) -> None:
         ({"ritual": "dance", "space": "nowhere"}, "not_found"),
         ({"ritual": "dance", "starts_in_s": 1e9}, "invalid"),
         ({"ritual": "dance", "at": "tomorrow"}, "invalid"),
+        ({"ritual": "dance", "parameters": [1]}, "invalid"),
+        ({"ritual": "dance", "parameters": {"x": "y" * 20_000}}, "too_large"),
         ({}, "invalid"),
     ],
 )
