@@ -16,24 +16,16 @@ from actors.practitioner.entity import display_name
 from actors.runtime.codec import invalid
 from actors.runtime.entity import Address, Caller
 from actors.space import commands as c
-from server.http.context import (
-    ask,
-    auth_session,
-    command_from,
-    gateway_of,
-    idempotency_key,
-    json_body,
-    json_response,
-    once,
-    operation_of,
-)
+from server.http.context import ask, command_from, gateway_of, json_body, json_response
+from server.http.paging import page_of, rows_response, text_in
+from server.http.rituals import caller_of, change_of
+from server.http.runs import given, parameters_of
 from server.rituals import brief_of, read, resolve_ritual
 from server.spaces import room_for_one_more, space_of, spaces_for
 from server.ws.session import space_id_of
 
 SPACES: Final = "/api/collective/spaces"
 RITUALS: Final = "/api/collective/rituals"
-PAGE: Final = 50
 
 
 def routes() -> list[web.RouteDef]:
@@ -50,20 +42,16 @@ def routes() -> list[web.RouteDef]:
 
 async def list_spaces(request: web.Request) -> web.Response:
     """An array of the spaces that the caller may know of, newest first."""
-    session, query = await auth_session(request), request.query
-    limit = query.get("limit", str(PAGE))
-    if not (limit.isascii() and limit.isdigit()):
-        raise invalid("limit", "a number")
-    viewer, before, q = str(session.practitioner_id), query.get("before"), query.get("q")
-    spaces = await read(spaces_for(gateway_of(request), viewer, int(limit[:9]), before, q))
-    return json_response(orjson.dumps(spaces, option=orjson.OPT_UTC_Z))
+    caller, (limit, before) = await caller_of(request), page_of(request)
+    spaces = spaces_for(gateway_of(request), caller.practitioner, limit, before, text_in(request, "q"))
+    return rows_response(await read(spaces))
 
 
 async def create_space(request: web.Request) -> web.Response:
     """201 with the space; the caller facilitates it."""
     gateway, caller = gateway_of(request), await _caller(request)
     command = command_from(c.CreateSpace, await json_body(request))
-    operation = _operation(request, caller)
+    operation = change_of(request, caller)
     space = space_id_of(operation)
     await read(room_for_one_more(gateway, caller, space))
     reply = await ask(request, Address("space", space), c.encode(command), caller, operation)
@@ -107,41 +95,36 @@ async def _begin(request: web.Request, body: dict[str, Any]) -> web.Response:
     gateway, caller = gateway_of(request), await _caller(request)
     space = await read(space_of(gateway, _text(body, "space")))
     brief = await brief_of(gateway, caller, await resolve_ritual(gateway, caller, _ritual(body)))
-    fields = {"parameters": body.get("ritual_parameters", {})} | body | {"brief": brief}
-    command = c.encode(command_from(c.BeginRitual, fields))
-    reply = await ask(request, Address("space", space), command, caller, _operation(request, caller))
+    parameters = parameters_of(body, "parameters", "ritual_parameters")
+    command = c.encode(command_from(c.BeginRitual, body | {"brief": brief, "parameters": parameters}))
+    reply = await ask(request, Address("space", space), command, caller, change_of(request, caller))
     return json_response(reply, status=201)
 
 
 async def _change(request: web.Request, body: dict[str, Any], command: c.SpaceCommand) -> web.Response:
     caller = await _caller(request)
     space = await read(space_of(gateway_of(request), _text(body, "space")))
-    operation = _operation(request, caller)
+    operation = change_of(request, caller)
     return json_response(await ask(request, Address("space", space), c.encode(command), caller, operation))
 
 
 async def _read(request: web.Request, name: str, command: c.SpaceCommand) -> web.Response:
-    session = await auth_session(request)
+    caller = await caller_of(request)
     space = await read(space_of(gateway_of(request), name))
-    caller = Caller(str(session.practitioner_id))
     return json_response(await ask(request, Address("space", space), c.encode(command), caller))
 
 
 async def _caller(request: web.Request) -> Caller:
     """Who asks, by the name that others may see. Raises Unauthenticated, StorageUnavailable."""
-    who = str((await auth_session(request)).practitioner_id)
+    caller = await caller_of(request)
     profile = practitioner.encode(practitioner.GetProfile())
-    reply = await ask(request, Address("practitioner", who), profile, Caller(who))
-    return Caller(who, display_name(orjson.loads(reply)))
-
-
-def _operation(request: web.Request, caller: Caller) -> str:
-    return operation_of(caller.practitioner, idempotency_key(request)) or once(caller.practitioner)
+    reply = await ask(request, Address("practitioner", caller.practitioner), profile, caller)
+    return Caller(caller.practitioner, display_name(orjson.loads(reply)))
 
 
 def _ritual(body: dict[str, Any]) -> str:
     """The ritual by id or name, under any of the names that the seed's clients give it."""
-    return _text(body, next((name for name in ("ritual_id", "ritual_name") if body.get(name)), "ritual"))
+    return _text(body, given(body, "ritual_id", "ritual_name", "ritual")[0])
 
 
 def _text(body: dict[str, Any], field: str) -> str:
