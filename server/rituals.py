@@ -6,11 +6,13 @@ A ritual's entity alone decides who may see it; here names become ids, and answe
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
+from actors.practitioner import archetypal_state
+from actors.practitioner import commands as p
 from actors.ritual import commands as c
 from actors.ritual.values import Brief, run_id_of
 from actors.runtime.entity import Address, Caller
@@ -22,6 +24,7 @@ from server.ws import protocol
 if TYPE_CHECKING:
     from server.gateway import Gateway
 
+COMPLETED: Final = "completed"
 NAME_MAX: Final = 255
 """Characters of a ritual's name, as the seed's VARCHAR(255)."""
 ANYONE: Final = Caller("", guest=True)
@@ -84,6 +87,32 @@ async def brief_of(gateway: Gateway, caller: Caller, ritual: str) -> Brief:
     """What has to be known of the ritual to run it. Raises NotFound where the caller may not run it."""
     reply = await ask_entity(gateway, Address("ritual", ritual), c.encode(c.GetBrief()), caller)
     return msgspec.json.decode(reply, type=Brief)
+
+
+async def recorded_run(gateway: Gateway, practitioner: str, id_: str) -> Any:
+    """A run of the practitioner's, from their rows. Raises NotFound, StorageUnavailable."""
+    known = ritual_id(id_)
+    run = None if known is None else await read(gateway.queries.run(practitioner, known))
+    if run is None:
+        raise NotFound(f"there is no run {id_[:64]!r} of yours")
+    return run
+
+
+async def run_to_reflect(gateway: Gateway, practitioner: str, id_: str) -> p.RunToReflect:
+    """A recorded run as the oracle is to see it. Raises NotFound, Conflict where it changed nothing."""
+    run = await recorded_run(gateway, practitioner, id_)
+    if run["status"] != COMPLETED:
+        raise Conflict(f"this run is {run['status']}; the oracle speaks about what was completed")
+    result: Mapping[str, Any] = run["result"] or {}
+    return p.RunToReflect(
+        id=str(run["id"]),
+        ritual_name=run["ritual_name"] or "",
+        intention=run["intention"] or "",
+        pre=archetypal_state.parse(run["pre_state"] or {}),
+        post=archetypal_state.parse(run["post_state"] or {}),
+        # The column is clamped and rounded; the result has the number itself.
+        intensity=float(result.get("transformation_intensity", run["transformation_intensity"]) or 0.0),
+    )
 
 
 async def recorded_result(gateway: Gateway, practitioner: str, operation: str) -> Any | None:

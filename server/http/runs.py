@@ -6,7 +6,7 @@ comes after the practitioner has forgotten the result gets it from the recorded 
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 import orjson
@@ -20,9 +20,7 @@ from actors.runtime.errors import Conflict, FieldError, NotFound, SanghaError, T
 from server.http.context import ask, command_from, gateway_of, idempotency_key, json_body, json_response
 from server.http.paging import page_of, rows_response, uuid_in
 from server.http.rituals import address_of, caller_of, change_of
-from server.rituals import brief_of, read, recorded_result, resolve_ritual, ritual_id
-
-COMPLETED: Final = "completed"
+from server.rituals import COMPLETED, brief_of, read, recorded_result, recorded_run, resolve_ritual, ritual_id
 
 
 def routes() -> list[web.RouteDef]:
@@ -111,11 +109,7 @@ async def session(request: web.Request) -> web.Response:
 
 async def run_of(request: web.Request, caller: Caller, id_: str) -> Any:
     """A run of the caller's, from storage. Raises NotFound."""
-    known = ritual_id(id_)
-    run = None if known is None else await read(gateway_of(request).queries.run(caller.practitioner, known))
-    if run is None:
-        raise NotFound(f"there is no run {id_[:64]!r} of yours")
-    return run
+    return await recorded_run(gateway_of(request), caller.practitioner, id_)
 
 
 async def annotate(request: web.Request) -> web.Response:

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from aiohttp import web
 
-from actors.practitioner import archetypal_state
 from actors.practitioner import commands as p
 from actors.runtime.codec import from_wire, invalid
 from actors.runtime.entity import Address, Caller
-from actors.runtime.errors import Conflict
 from server.http.context import ask, gateway_of, json_body, json_response
 from server.http.paging import is_number, limit_of, rows_response, uuid_in
 from server.http.rituals import caller_of, change_of
-from server.http.runs import COMPLETED, given, parameters_of, run_of
-from server.rituals import read
+from server.http.runs import given, parameters_of
+from server.rituals import read, run_to_reflect
 
 
 def routes() -> list[web.RouteDef]:
@@ -63,24 +58,8 @@ async def reflection(request: web.Request) -> web.Response:
     _, session_id = given(body, "session_id")
     if session_id is not None and not isinstance(session_id, str):
         raise invalid("session_id", "must be an id (a UUID)")
-    run = None if session_id is None else to_reflect(await run_of(request, caller, session_id))
+    run = None if session_id is None else await run_to_reflect(gateway_of(request), caller.practitioner, session_id)
     return json_response(await _ask_own(request, caller, p.Reflect(run=run), change_of(request, caller)))
-
-
-def to_reflect(run: Any) -> p.RunToReflect:
-    """A recorded run as the oracle is to see it. Raises Conflict where it changed nothing."""
-    if run["status"] != COMPLETED:
-        raise Conflict(f"this run is {run['status']}; the oracle speaks about what was completed")
-    result: Mapping[str, Any] = run["result"] or {}
-    return p.RunToReflect(
-        id=str(run["id"]),
-        ritual_name=run["ritual_name"] or "",
-        intention=run["intention"] or "",
-        pre=archetypal_state.parse(run["pre_state"] or {}),
-        post=archetypal_state.parse(run["post_state"] or {}),
-        # The column is clamped and rounded; the result has the number itself.
-        intensity=float(result.get("transformation_intensity", run["transformation_intensity"]) or 0.0),
-    )
 
 
 async def insights(request: web.Request) -> web.Response:

@@ -181,10 +181,10 @@ class StateTransform(OwnRequest, frozen=True, kw_only=True):
 
 
 class StateHistory(OwnRequest, frozen=True, kw_only=True):
-    """Versions of the state, newest first; ``before`` is the ``state_id`` of the last one of the page before."""
+    """Versions of the state, newest first; ``before`` is the id, or the version, of the last one of the page before."""
 
     limit: int = 50
-    before: str | None = None
+    before: str | int | None = None
 
 
 class StateReflection(OwnRequest, frozen=True, kw_only=True):

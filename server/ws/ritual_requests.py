@@ -19,7 +19,7 @@ from actors.runtime.entity import Address, Caller
 from actors.runtime.errors import Forbidden, Internal, SanghaError, TooLarge
 from actors.runtime.wire import Answer, Paged, Refused
 from actors.space import commands as space
-from server.rituals import brief_of, recorded_result, resolve_ritual
+from server.rituals import brief_of, recorded_result, resolve_ritual, run_to_reflect
 from server.spaces import space_of
 from server.ws import protocol
 from server.ws.asking import ask, operation_of, pass_on
@@ -27,6 +27,8 @@ from server.ws.asking import ask, operation_of, pass_on
 if TYPE_CHECKING:
     from server.ws.socket import Connection
 
+VERSION_MAX: Final = 2**31 - 1
+"""Of a state: the column's."""
 _GET_STATE: Final = practitioner.encode(practitioner.GetState())
 _GET_RITUAL: Final = space.encode(space.GetRitual())
 
@@ -123,15 +125,23 @@ async def _history(connection: Connection, request: protocol.StateHistory) -> No
     who, most = account(connection).practitioner, connection.gateway.settings.history_page
     if not 1 <= request.limit <= most:
         raise invalid("limit", f"from 1 to {most}")
-    if request.before is not None and not protocol.UUID.fullmatch(request.before):
-        raise invalid("before", "the id of a state")
-    states = await connection.gateway.queries.states(who, request.limit, request.before)
+    before = request.before
+    if isinstance(before, str) and not protocol.UUID.fullmatch(before):
+        raise invalid("before", "the id of a state, or its version")
+    if isinstance(before, int) and not 0 <= before <= VERSION_MAX:
+        raise invalid("before", f"a version from 0 to {VERSION_MAX}")
+    states = await connection.gateway.queries.states(who, request.limit, None if before is None else str(before))
     connection.reply(request.id, orjson.dumps({"states": states}, option=orjson.OPT_UTC_Z))
 
 
 async def _reflect(connection: Connection, request: protocol.StateReflection) -> None:
     who = account(connection).practitioner
-    ask(connection, request, Address("practitioner", who), practitioner.encode(practitioner.Reflect()))
+    run = None
+    if request.session_id is not None:
+        run = await run_to_reflect(connection.gateway, who, request.session_id)
+    if not connection.closing:
+        command = practitioner.encode(practitioner.Reflect(run=run))
+        ask(connection, request, Address("practitioner", who), command)
 
 
 # --- a group's -------------------------------------------------------------------------------------------------------

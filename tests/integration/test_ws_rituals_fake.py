@@ -242,11 +242,29 @@ async def test_the_state_is_read_changed_and_looked_back_upon(w: World) -> None:
         assert command == p.TransformState(transformation_type="symbol", parameters=b'{"name":"spiral"}')
         states = (await client.ask("state.history", limit=3, before=DANCE))["result"]["states"]
         assert states == [{"practitioner": ALICE, "limit": 3, "before": DANCE}]
-        for wrong in ({"limit": 0}, {"limit": 501}, {"before": "x"}):
+        assert (await client.ask("state.history", before=7))["result"]["states"][0]["before"] == "7"
+        for wrong in ({"limit": 0}, {"limit": 501}, {"before": "x"}, {"before": 2**31}):
             error = (await client.ask("state.history", **wrong))["error"]
             assert (error["code"], error["errors"][0]["path"]) == ("invalid", next(iter(wrong)))
         error = (await client.ask("state.transform", transformation_type="explode"))["error"]
         assert (error["code"], error["errors"][0]["path"]) == ("invalid", "transformation_type")
+
+
+async def test_the_oracle_is_asked_about_the_state_or_about_a_completed_run(w: World) -> None:
+    run = {"id": DANCE, "ritual_name": "dance", "intention": None, "status": "completed"}
+    run |= {"pre_state": None, "post_state": {"archetypes": {"Sage": 0.5}}, "transformation_intensity": 0.12}
+    run["result"] = {"transformation_intensity": 0.1234}
+    w.queries.runs[ALICE, DANCE] = run
+    w.queries.runs[ALICE, HALL] = run | {"status": "failed"}
+    async with alice(w) as client:
+        assert (await client.ask("state.reflection"))["type"] == "result"
+        assert (await client.ask("state.reflection", session_id=DANCE))["type"] == "result"
+        first, second = asked(w, p.Reflect)
+        assert first.run is None
+        assert (second.run.post.archetypes, second.run.intensity) == ({"Sage": 0.5}, 0.1234)
+        assert (await client.ask("state.reflection", session_id=HALL))["error"]["code"] == "conflict"
+        assert (await client.ask("state.reflection", session_id=ALICE))["error"]["code"] == "not_found"
+        assert (await client.ask("state.reflection", session_id="x"))["error"]["code"] == "not_found"
 
 
 async def test_a_group_ritual_is_begun_looked_at_and_aborted(w: World) -> None:
