@@ -30,7 +30,16 @@ from actors.runtime.coordinator import Watcher
 from actors.runtime.placement import Gone, NoAnswer, Placement, Restarting
 from actors.runtime.ports import Fenced, StoreDown
 from server import link_tls, logs, ray_environment
-from server.deployment import KINDS, Deployment, RunningServer, kept_secret, layouts_of, run_directory
+from server.deployment import (
+    AT_START,
+    LATER,
+    WORKERS,
+    Deployment,
+    RunningServer,
+    kept_secret,
+    layouts_of,
+    run_directory,
+)
 from server.settings import Settings
 from storage import cluster
 from storage.datadir import DataDirectory, DataDirectoryInUse
@@ -158,7 +167,8 @@ class Server:
 
     async def _enough_connections(self, dsn: str) -> None:
         """Each shard has a writer and a reader; refuse a layout that the server could not feed."""
-        shards = sum(layout.shards for layout in layouts_of(self.settings).values())
+        layouts = layouts_of(self.settings)
+        shards = sum(layout.shards for kind, layout in layouts.items() if kind not in WORKERS)
         needed = 2 * shards + self.settings.gateways + 2 + CONNECTIONS_SPARE
         connection = await connect(dsn, application_name="sangha serve")
         try:
@@ -220,7 +230,7 @@ class Server:
         return ownership
 
     def _old_placement(self, known: cluster.Ownership) -> Placement:
-        return Placement(known.cluster_id, {}, "", {})
+        return Placement(known.cluster_id, {}, "", lambda _: object)
 
     async def _alive(self, known: cluster.Ownership) -> bool:
         try:
@@ -243,13 +253,13 @@ class Server:
         return str(ray.util.get_node_ip_address())
 
     async def _start_actors(self, path: Path) -> None:
-        from server.hosts import build_placement
+        from server.host import build_placement
 
         assert self.deployment is not None
         self.placement = placement = build_placement(self.deployment, str(path))
         node = ray_actors.node_id()
         await asyncio.to_thread(placement.start_coordinator)
-        for spec in placement.shards(KINDS):
+        for spec in placement.shards(AT_START):
             await asyncio.to_thread(placement.start_shard, spec)
         for index in range(self.settings.gateways):
             await asyncio.to_thread(placement.start_gateway, index, node)
@@ -275,7 +285,13 @@ class Server:
         """For ever; raises RayLost."""
         assert self.placement is not None
         watcher = Watcher(self.placement, ray_actors.node_id(), time.monotonic)
-        await asyncio.gather(self._watch_processes(), self._watch_coordinator(watcher))
+        await asyncio.gather(self._watch_processes(), self._watch_coordinator(watcher), self._start_the_rest())
+
+    async def _start_the_rest(self) -> None:
+        """The kinds that nobody waits for at the start, so that nobody waits long for them later."""
+        assert self.placement is not None
+        for spec in self.placement.shards(LATER):
+            await asyncio.to_thread(self.placement.start_shard, spec)
 
     def _lost_process(self) -> str | None:
         return next((name for name, pid in self._ray_pids.items() if not _runs(pid)), None)

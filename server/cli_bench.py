@@ -118,3 +118,61 @@ def activation(
     figures = bench.run(count)
     show(_console(json), "cold activation", figures)
     _finish(figures, json)
+
+
+@app.command()
+def rituals(
+    practitioners: Annotated[int, typer.Option(min=1, help="Accounts that run rituals.")] = 64,
+    seconds: Seconds = 10.0,
+    runs: Annotated[int | None, typer.Option(min=1, help="Stop after so many runs instead.")] = None,
+    ritual: Annotated[str, typer.Option(help="A built-in ritual of the codex ABI.")] = "shadow_integration",
+    port: Port = None,
+    data_dir: DataDir = None,
+    json: AsJson = False,
+) -> None:
+    """Ritual runs end to end, beside the raw wasmtime loop of the same ritual; memory of the sandboxes."""
+    from server.bench import rituals as bench
+
+    settings = read_settings(data_dir=data_dir)
+
+    async def status() -> Mapping[str, Any]:
+        return await asyncio.to_thread(find_topology, settings, port)
+
+    work = bench.run(
+        socket_url(settings, port, None), status=status, practitioners=practitioners, seconds=seconds, runs=runs,
+        ritual=ritual, console=_console(json),
+    )  # fmt: skip
+    _finish(work, json)
+
+
+@app.command()
+def group(
+    participants: Annotated[int, typer.Option(min=1, help="Who takes part.")] = 12,
+    rounds: Annotated[int, typer.Option(min=1, help="Group rituals, one after another.")] = 3,
+    ritual: Annotated[str, typer.Option(help="A built-in ritual.")] = "energy_attunement",
+    port: Port = None,
+    data_dir: DataDir = None,
+    json: AsJson = False,
+) -> None:
+    """A group ritual of many: from begin to summary, with no countdown."""
+    from server.bench import group as bench
+
+    url = socket_url(read_settings(data_dir=data_dir), port, None)
+    _finish(bench.run(url, participants=participants, rounds=rounds, ritual=ritual, console=_console(json)), json)
+
+
+@app.command()
+def spin(
+    spinners: Annotated[int, typer.Option(min=1, help="Practitioners whose rituals never end by themselves.")] = 1,
+    rooms: Rooms = 50, members: Members = 12, rate: Rate = 1.0, seconds: Seconds = 8.0, port: Port = None,
+    data_dir: DataDir = None, json: AsJson = False,
+) -> None:  # fmt: skip
+    """What spinning rituals do to everyone else: the fan-out load without and beside them."""
+    from server.bench import spin as bench
+
+    url, pids = _target(port, data_dir)
+    work = bench.run(
+        url, pids=pids, spinners=spinners, rooms=rooms, members=members, rate_per_s=rate, seconds=seconds,
+        console=_console(json),
+    )  # fmt: skip
+    _finish(work, json)

@@ -20,8 +20,12 @@ from pydantic import BaseModel, ConfigDict
 from actors.runtime.layout import Layout
 from server.settings import Settings
 
-KINDS: Final = ("practitioner", "space")
-"""The kinds of this server, in the order in which their shards start."""
+AT_START: Final = ("practitioner", "space")
+"""The kinds whose shards run before the server is ready, in the order in which they start."""
+LATER: Final = ("ritual", "sandbox", "oracle")
+"""The kinds that start after that, or when first needed."""
+WORKERS: Final = ("sandbox", "oracle")
+"""Kinds without entities: no lease, no storage."""
 MAX_SOCKET_DIR: Final = 60
 """A Unix socket's path ends at 107 bytes, and names in the run directory take up to 45."""
 
@@ -31,6 +35,9 @@ def layouts_of(settings: Settings) -> dict[str, Layout]:
     return {
         "practitioner": Layout.parse(settings.placement_practitioner),
         "space": Layout.parse(settings.placement_space),
+        "ritual": Layout.parse(settings.placement_ritual),
+        "sandbox": Layout.parse(f"shared:{settings.sandboxes}"),
+        "oracle": Layout.parse("shared:1"),
     }
 
 

@@ -9,29 +9,24 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import secrets
 import time
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-import psutil
-
 from actors.practitioner.entity import PractitionerKind
+from actors.practitioner.runs import PractitionerLimits
+from actors.ritual.entity import RitualKind
 from actors.runtime import placement as ray_actors
 from actors.runtime.alarms import AlarmClock
 from actors.runtime.coordinator import Coordinator, Watcher
-from actors.runtime.entity import Address, EntityKind
+from actors.runtime.entity import EntityKind
 from actors.runtime.layout import Layout
-from actors.runtime.link import LinkClient, LinkSecurity, LinkServer, ShardAddress
-from actors.runtime.placement import Placement, Spec
+from actors.runtime.link import LinkClient, LinkServer, ShardAddress
 from actors.runtime.ports import Fenced, StoreDown
 from actors.runtime.shard import Shard, ShardLimits
-from actors.runtime.wire import Ask, Follow
+from actors.runtime.wire import Follow
 from actors.space.entity import SpaceKind, SpaceLimits
-from server import logs
-from server.addresses import AddressBook, write_down
-from server.deployment import KINDS, Deployment
+from server.host import Host, Links, SystemClock
 from server.settings import Settings
 from server.topology import topology
 from storage.heartbeat import Heartbeat
@@ -45,23 +40,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 RETRY_S: Final = 0.2
-KNOWN_ADDRESSES: Final = 100_000
-"""Addresses whose link is remembered: a hash of the id for each message was a tenth of a busy gateway's time."""
 LAB_PARTICIPANTS: Final = 1_000_000
 """Load tests ask for more room than any real space has."""
+LIVE_RITUALS: Final = 500
+"""Their modules lie in their states: 2 GB at the very most, and what rests is there again within milliseconds."""
 OWN_IDLE_PROBE_S: Final = 5.0
-
-
-class SystemClock:
-    """The machine's clock."""
-
-    def now(self) -> datetime:
-        """UTC."""
-        return datetime.now(UTC)
-
-    def monotonic(self) -> float:
-        """Seconds since some start; goes on while the process is stopped."""
-        return time.monotonic()
 
 
 def kinds(settings: Settings) -> dict[str, EntityKind]:
@@ -73,7 +56,12 @@ def kinds(settings: Settings) -> dict[str, EntityKind]:
         presence_grace_s=settings.presence_grace_s,
         participant_grace_s=settings.participant_grace_s,
     )
-    return {"practitioner": PractitionerKind(), "space": SpaceKind(limits)}
+    quotas = PractitionerLimits(
+        runs_per_day=settings.ritual_runs_per_day,
+        fuel_per_day=settings.ritual_fuel_per_day,
+        unlimited=settings.lab,
+    )
+    return {"practitioner": PractitionerKind(quotas), "space": SpaceKind(limits), "ritual": RitualKind()}
 
 
 def sealer(settings: Settings) -> Sealer | None:
@@ -84,127 +72,7 @@ def sealer(settings: Settings) -> Sealer | None:
     return Sealer(bytes.fromhex(settings.sacred_encryption_key.get_secret_value()), old)
 
 
-def build_placement(deployment: Deployment, path: str) -> Placement:
-    """The cluster's placement, the same in every process."""
-    classes = {"shard": ShardHost, "gateway": GatewayHost, "coordinator": CoordinatorHost}
-    return Placement(deployment.cluster_id, deployment.layouts, path, classes)
-
-
-class Links:
-    """The links of one process to shards, made when first needed. Implements the gateway's Router and the shard's Post."""
-
-    def __init__(
-        self,
-        deployment: Deployment,
-        placement: Placement,
-        name: str,
-        on_message: Callable[[LinkClient, Any], None] | None = None,
-        follows: Callable[[LinkClient], Sequence[Follow]] | None = None,
-    ) -> None:
-        self._deployment, self._placement = deployment, placement
-        self._name = f"{name}/{os.getpid()}/{secrets.token_hex(4)}"
-        self._node = ray_actors.node_id()
-        self._security = link_security(deployment)
-        self._on_message, self._follows = on_message, follows
-        self._links: dict[Spec, LinkClient] = {}
-        self._known: dict[Address, LinkClient] = {}
-
-    def link(self, address: Address) -> LinkClient:
-        """The link to the shard that hosts an entity."""
-        known = self._known.get(address)
-        if known is not None:
-            return known
-        if len(self._known) >= KNOWN_ADDRESSES:
-            self._known.clear()
-        link = self._known[address] = self._link(self._placement.spec_of(address.kind, address.id))
-        return link
-
-    def _link(self, spec: Spec) -> LinkClient:
-        link = self._links.get(spec)
-        if link is None:
-            run_dir = self._deployment.run_dir
-            book = AddressBook(run_dir, self._node, spec.kind, spec.shard, lambda: self._placement.shard_address(spec))
-            link = self._links[spec] = LinkClient(
-                spec.kind,
-                spec.shard,
-                name=self._name,
-                node=self._node,
-                security=self._security,
-                resolve=book.find,
-                limit=self._deployment.settings.shard_queue,
-                timeout_s=self._deployment.settings.ask_timeout_s,
-                on_message=self._on_message,
-                follows=self._follows,
-            )
-        return link
-
-    def post(self, target: Address, command: bytes, operation: str, on_answer: Callable[[Any], None]) -> None:
-        """A command with no caller to another entity (an effect)."""
-        self.link(target).ask(lambda cid: Ask(cid, target.id, command, None, operation), on_answer)
-
-    def open_shared(self) -> None:
-        """Connect to the shards that are always there, before anybody waits for them."""
-        for spec in self._placement.shards(KINDS):
-            layout = self._placement.layouts[spec.kind]
-            entity = next(str(i) for i in range(10**6) if layout.shard_of(str(i)) == spec.shard)
-            self.link(Address(spec.kind, entity)).start()
-
-    @property
-    def all_up(self) -> bool:
-        """Whether every link that was made is up."""
-        return all(link.up for link in self._links.values())
-
-    @property
-    def reconnects(self) -> int:
-        """How often links were lost, over all."""
-        return sum(link.reconnects for link in self._links.values())
-
-    async def stop(self) -> None:
-        """Disconnect all."""
-        for link in self._links.values():
-            await link.stop()
-
-
-def link_security(deployment: Deployment) -> LinkSecurity:
-    """What links of this cluster prove and are wrapped in."""
-    server = client = None
-    if deployment.settings.link_tls:
-        from server.link_tls import contexts  # cryptography's x509 is slow to import and seldom needed
-
-        server, client = contexts(deployment.settings.data_dir)
-    return LinkSecurity(deployment.cluster_id, bytes.fromhex(deployment.secret), server, client)
-
-
-class _Host:
-    """What every actor of ours has."""
-
-    def __init__(self, path: str, process: str) -> None:
-        self.path = path
-        self.deployment = Deployment.read(path)
-        self.settings = self.deployment.settings
-        logs.configure(process, self.settings.log_level, self.deployment.run_dir)
-        self.node = ray_actors.node_id()
-        self.placement = build_placement(self.deployment, path)
-        self.started_at = psutil.Process().create_time()
-
-    def base_status(self) -> dict[str, Any]:
-        """What the coordinator wants to know of anybody."""
-        # Ray starts actors from the raylet.
-        return {"pid": os.getpid(), "started": self.started_at, "node": self.node, "raylet_pid": os.getppid()}
-
-    def run(self, coroutine: Any) -> asyncio.Task[Any]:
-        """Run for as long as the actor lives; its failure ends the process, and Ray starts it anew."""
-        task = asyncio.get_running_loop().create_task(coroutine)
-        task.add_done_callback(self._ended)
-        return task
-
-    def _ended(self, task: asyncio.Task[Any]) -> None:
-        if not task.cancelled() and (failure := task.exception()) is not None:
-            log.critical("a task of this actor failed; it starts anew", exc_info=failure)
-            os._exit(1)
-
-
-class ShardHost(_Host):
+class ShardHost(Host):
     """A shard's Ray actor."""
 
     async def __init__(self, path: str, kind: str, shard: str, entity: str | None = None) -> None:  # type: ignore[misc]
@@ -224,6 +92,7 @@ class ShardHost(_Host):
     async def _start(self) -> None:
         deployment, settings = self.deployment, self.settings
         self.links = Links(deployment, self.placement, f"{self.kind}/{self.shard_name}")
+        kind = kinds(settings)[self.kind]
         store = PostgresStore(
             deployment.dsn,
             kind=self.kind,
@@ -231,16 +100,19 @@ class ShardHost(_Host):
             shard=self.shard_name,
             incarnation=deployment.incarnation,
             seal=sealer(settings),
+            sealed=kind.sealed,
         )
         epoch = await self._acquire(store)
         limits = ShardLimits(
             queue=settings.shard_queue,
-            live_entities=settings.live_entities,
+            live_entities=min(
+                settings.live_entities, LIVE_RITUALS if self.kind == "ritual" else settings.live_entities
+            ),
             passivate_after_s=settings.passivate_after_s,
             checkpoint_every=settings.checkpoint_every,
         )
         self.shard = shard = Shard(
-            kinds(settings)[self.kind],
+            kind,
             store,
             clock=SystemClock(),
             post=self.links,
@@ -248,9 +120,7 @@ class ShardHost(_Host):
             owns=self._owns,
             limits=limits,
         )
-        self.server = LinkServer(shard, link_security(deployment), self.kind, self.shard_name)
-        address = await self.server.start(deployment.run_dir, deployment.link_host, self.node, epoch)
-        write_down(deployment.run_dir, address)
+        self.server, address = await self.listen(shard, self.kind, self.shard_name, epoch)
         self.run(shard.keep_lease())
         self.run(AlarmClock(shard, self.layout.slots_of(self.shard_name, self.entity), self._owns).run())
         if self.layout.own:
@@ -310,7 +180,7 @@ class ShardHost(_Host):
             await self.shard.stop()
 
 
-class GatewayHost(_Host):
+class GatewayHost(Host):
     """A gateway's Ray actor."""
 
     async def __init__(self, path: str, index: int) -> None:  # type: ignore[misc]
@@ -321,6 +191,7 @@ class GatewayHost(_Host):
         self.run(self._start())
 
     async def _start(self) -> None:
+        from server.builtin_rituals import install
         from server.gateway import Gateway  # aiohttp with it: 0.1 s of the second that a killed shard is away
 
         deployment, layouts = self.deployment, self.placement.layouts
@@ -334,7 +205,7 @@ class GatewayHost(_Host):
             return [f for f in gateway.follows(link.kind) if layout.shard_of(f.entity) == link.shard]
 
         links = Links(deployment, self.placement, f"gateway/{self.index}", message, follows)
-        queries = Queries(deployment.dsn)
+        queries = Queries(deployment.dsn, seal=sealer(self.settings))
         gateway = Gateway(
             self.settings.model_copy(update={"port": deployment.port}),
             links,
@@ -349,6 +220,7 @@ class GatewayHost(_Host):
         while not links.all_up:  # noqa: ASYNC110 - ready means that a command would be taken; once, at the start
             await asyncio.sleep(0.02)
         await gateway.start()
+        await install(gateway)
         log.info("gateway ready on port %d", deployment.port)
         self.started.set()
 
@@ -372,7 +244,7 @@ class GatewayHost(_Host):
             await self.gateway.stop()
 
 
-class CoordinatorHost(_Host):
+class CoordinatorHost(Host):
     """The coordinator's Ray actor."""
 
     async def __init__(self, path: str) -> None:  # type: ignore[misc]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -57,13 +58,20 @@ class Placement:
     """Starts, finds, calls and ends the cluster's actors."""
 
     def __init__(
-        self, cluster_id: str, layouts: dict[str, Layout], settings_path: str, classes: dict[str, type]
+        self,
+        cluster_id: str,
+        layouts: dict[str, Layout],
+        settings_path: str,
+        class_of: Callable[[str], type],
+        on_demand: Sequence[str] = (),
     ) -> None:
-        """``classes``: undecorated ones for ``shard``, ``gateway``, ``coordinator``; each takes (settings_path, *args)."""
+        """``class_of``: the undecorated class of a kind of shard or worker, of ``gateway`` and ``coordinator``; each takes
+        (settings_path, *args). ``on_demand``: kinds whose shards are started when they are first asked for."""
         self.namespace = f"sangha-{cluster_id}"
         self.layouts = layouts
         self._settings_path = settings_path
-        self._classes = classes
+        self._class_of = class_of
+        self._on_demand = frozenset(on_demand)
         self._handles: dict[str, Any] = {}
 
     # -- starting -------------------------------------------------------------------------------------------------
@@ -71,7 +79,7 @@ class Placement:
     def start_shard(self, spec: Spec) -> None:
         """Start a shard, or find it started."""
         cpus = A_PLACE if spec.entity is None else 0.0
-        self._start("shard", spec.name, (spec.kind, spec.shard, spec.entity), "SPREAD", cpus)
+        self._start(spec.kind, spec.name, (spec.kind, spec.shard, spec.entity), "SPREAD", cpus)
 
     def start_gateway(self, index: int, node: str) -> None:
         """Start a gateway on a node."""
@@ -94,7 +102,7 @@ class Placement:
             "scheduling_strategy": where,
             "enable_task_events": False,
         }
-        actor = ray.remote(self._classes[role]).options(**options)
+        actor = ray.remote(self._class_of(role)).options(**options)
         self._handles[name] = actor.remote(self._settings_path, *args)
 
     def shards(self, kinds: tuple[str, ...]) -> list[Spec]:
@@ -133,11 +141,11 @@ class Placement:
         return handle
 
     async def shard_address(self, spec: Spec) -> Any:
-        """Where a shard listens; an ``own`` one is started where it sleeps."""
+        """Where a shard listens; an ``own`` one is started where it sleeps, one of a kind on demand at its first use."""
         try:
             return await self.call(spec.name, "address")
         except Gone:
-            if spec.entity is None:
+            if spec.entity is None and spec.kind not in self._on_demand:
                 raise
         await asyncio.to_thread(self.start_shard, spec)
         return await self.call(spec.name, "address", timeout_s=10.0)

@@ -20,7 +20,7 @@ from actors.runtime.cell import Work
 from actors.runtime.entity import Address
 from actors.runtime.shard import Shard, ShardLimits
 from actors.runtime.wire import Answer
-from server.hosts import SystemClock
+from server.host import SystemClock
 from storage import cluster
 from storage.embedded import EmbeddedPostgres
 from storage.migrate import migrate

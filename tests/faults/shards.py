@@ -22,7 +22,7 @@ from actors.runtime.shard import Shard, ShardLimits
 from actors.runtime.wire import Answer, Ask, Dropped, Following, Paged, Pushed, Refused, Resynced
 from actors.space import commands as space
 from actors.space.entity import SpaceKind
-from server.hosts import SystemClock
+from server.host import SystemClock
 from storage.cluster import claim_cluster, release
 from storage.pool import connect
 from storage.store import PostgresStore

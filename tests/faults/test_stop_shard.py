@@ -25,7 +25,7 @@ from actors.runtime.shard import Shard
 from actors.runtime.wire import Answer
 from actors.space.commands import UpdateSpace
 from actors.space.entity import SpaceKind
-from server.hosts import SystemClock
+from server.host import SystemClock
 from storage.store import PostgresStore
 
 STOPPED_S = 60.0

@@ -1,0 +1,75 @@
+"""A group ritual goes on whatever dies at whichever stage: everyone present is transformed exactly once, and told so.
+
+``tests/unit/test_group_crashes.py`` is the exhaustive half of this promise; here real processes of a real server are killed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+from circle import Circle
+from harness import RunningServer, measured
+
+STAGES = ("ritual_gathering", "ritual_opening", "ritual_active", "ritual_integration")
+VICTIMS = ("space/0", "practitioner/0", "sandbox/0", "ritual/0", "oracle/0", "gateway/0", "coordinator", "postgres")
+
+
+@pytest.mark.parametrize("victim", VICTIMS)
+@pytest.mark.timeout(300)
+async def test_a_process_killed_at_each_stage_leaves_everyone_transformed_exactly_once(victim: str) -> None:
+    async with RunningServer(SANGHA_CHECKPOINT_EVERY="10", SANGHA_SANDBOXES="1") as server, Circle(server) as circle:
+        for stage in STAGES:
+            before = await circle.versions()
+            began = time.monotonic()
+            run = await circle.begin()
+            await circle.told(run, stage)
+            await server.kill(victim)
+            summary = await circle.check_closed(run, before)
+            assert summary["outcome"] == "completed"
+            measured(f"SIGKILL {victim} at {stage}, begin to summary", time.monotonic() - began)
+
+
+@pytest.mark.timeout(300)
+async def test_a_whole_server_killed_at_each_stage_resumes_the_ritual_when_it_starts_again() -> None:
+    async with RunningServer() as server, Circle(server) as circle:
+        for stage in STAGES:
+            before = await circle.versions()
+            run = await circle.begin(starts_in_s=1.0)
+            await circle.told(run, stage)
+            await server.kill("serve")
+            await server.exited()
+            await server.start()
+            summary = await circle.check_closed(run, before)
+            assert summary["outcome"] == "completed"
+
+
+@pytest.mark.timeout(300)
+async def test_processes_killed_one_after_another_through_a_ritual_change_nothing() -> None:
+    async with RunningServer(SANGHA_SANDBOXES="1") as server, Circle(server) as circle:
+        before = await circle.versions()
+        run = await circle.begin(starts_in_s=2.0)
+        closed = asyncio.create_task(circle.told(run, "ritual_closed", everyone=True))
+        killed = 0
+        for victim in (*VICTIMS, "sandbox/0", "practitioner/0", "space/0"):
+            if closed.done():
+                break
+            await server.kill(victim)
+            killed += 1
+        assert killed >= 4
+        await circle.check_closed(run, before)
+
+
+@pytest.mark.timeout(120)
+async def test_a_sandbox_killed_in_the_middle_of_a_run_gives_the_one_result() -> None:
+    async with RunningServer(SANGHA_SANDBOXES="1") as server, Circle(server, 1) as circle:
+        member = circle.members[0]
+        running = asyncio.create_task(member.client.request("ritual.run", ritual=circle.ritual, intention="once"))
+        while (await member.client.request("state.get"))["under_way"] is None:  # noqa: ASYNC110 - the server's own word
+            await asyncio.sleep(0)
+        pid, _ = await server.kill("sandbox/0")
+        result = await running
+        assert result["new_state"]["archetypes"] == {"Witness": 0.1}
+        assert await server.pid_of("sandbox/0", other_than=pid) != pid
+        assert (await circle.versions())[member.id] == 1
