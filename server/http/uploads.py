@@ -18,7 +18,9 @@ import msgspec
 import orjson
 from aiohttp import BodyPartReader, web
 from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.multipart import BadContentDispositionHeader, BadContentDispositionParam
 
+from actors.ritual.commands import Upload
 from actors.ritual.values import MODULE_BYTES_MAX
 from actors.runtime.codec import invalid
 from actors.runtime.errors import BadRequest, FieldError, Timeout, TooLarge
@@ -38,8 +40,11 @@ READ_S: Final = 60.0
 """A body that takes longer gives its place to another."""
 SLICE: Final = 64 * 1024
 JSON_PARTS: Final = frozenset({"required_archetypes", "energy_requirements", "is_public"})
+KNOWN_PARTS: Final = frozenset(Upload.__struct_fields__)
 OPTIONAL_PARTS: Final = frozenset({"tradition", "module_language", "difficulty_level"})
 """A form sends what was left empty as an empty text."""
+_TORN: Final = (BadContentDispositionHeader, BadContentDispositionParam)
+"""Warnings of aiohttp, which a program may have made errors; else such a part has no name."""
 PLAIN_ENCODINGS: Final = ("binary", "8bit", "7bit")
 
 
@@ -192,8 +197,8 @@ async def _form(request: web.Request) -> tuple[bytes, dict[str, Any]]:
             text = await _part(part, left)
             left -= len(text) + len(part.name)
             _add_field(request, fields, part.name, text)
-    except (ValueError, LookupError, HttpProcessingError) as failure:
-        raise BadRequest(f"the form cannot be read: {failure}") from None
+    except (*_TORN, ValueError, LookupError, HttpProcessingError) as failure:
+        raise BadRequest(f"the form cannot be read: {str(failure)[:200]!a}") from None
     if module is None:
         raise invalid("wasm_module", "is required, as a file")
     return module, fields
@@ -202,7 +207,7 @@ async def _form(request: web.Request) -> tuple[bytes, dict[str, Any]]:
 def _check_encoding(part: BodyPartReader) -> None:
     transfer = part.headers.get("Content-Transfer-Encoding", "binary").lower()
     if transfer not in PLAIN_ENCODINGS or "Content-Encoding" in part.headers:
-        raise BadRequest(f"{part.name}: send the part as it is, neither compressed nor encoded")
+        raise BadRequest(f"{part.name!a}: send the part as it is, neither compressed nor encoded")
 
 
 async def _part(part: BodyPartReader, most: int) -> bytes:
@@ -217,7 +222,7 @@ async def _part(part: BodyPartReader, most: int) -> bytes:
 
 
 def _add_field(request: web.Request, fields: dict[str, Any], name: str, data: bytes) -> None:
-    if name in OPTIONAL_PARTS and not data:
+    if name not in KNOWN_PARTS or (name in OPTIONAL_PARTS and not data):
         return
     if name in JSON_PARTS:
         try:
