@@ -45,18 +45,18 @@ class Builtin(Struct, frozen=True, kw_only=True):
         """What the source says of itself in its first lines."""
         return "\n".join(line[2:].removeprefix(" ") for line in self.wat().partition("\n(module")[0].splitlines())
 
-    @property
-    def ritual_id(self) -> str:
-        """Of this very source."""
-        digest = hashlib.sha256(self.wat().encode()).hexdigest()
-        return str(uuid.uuid5(NAMESPACE, f"builtin:{self.name}:{digest}"))
-
 
 @cache
 def source(file: str) -> str:
     """A WAT file of this package; in place of a line ``;;@include FILE`` stands that file."""
     text = (files(__package__) / file).read_text(encoding="utf-8")
     return _INCLUDE.sub(lambda line: source(line["file"]), text)
+
+
+def ritual_id(builtin: Builtin) -> str:
+    """Of this very source."""
+    digest = hashlib.sha256(builtin.wat().encode()).hexdigest()
+    return str(uuid.uuid5(NAMESPACE, f"builtin:{builtin.name}:{digest}"))
 
 
 def upload_command(builtin: Builtin) -> Upload:
