@@ -105,7 +105,7 @@ def _of_fields(value: dict[str, Any]) -> Parts:
 
 
 _SECTION: Final = re.compile(
-    r"^[\s#>*_]*([1-6])[.)][\s*_]*"
+    r"^[ \t#>*_]*([1-6])[.)][\s*_]*"
     r"(?:symbolic interpretation|integration guidance|emergent symbols|shadow dynamics|next steps|warnings?)\b[\s*_:]*",
     re.MULTILINE | re.IGNORECASE,
 )
@@ -120,8 +120,8 @@ _NOTHING: Final = re.compile(
 def _sections(text: str) -> dict[int, str]:
     """The text below each numbered heading. Empty without the first, which is the interpretation."""
     headings = list(_SECTION.finditer(text))
-    ends = [heading.start() for heading in headings[1:]] + [len(text)]
-    found = {int(at[1]): text[at.end() : end].strip() for at, end in zip(headings, ends, strict=True)}
+    ends = [*(heading.start() for heading in headings[1:]), len(text)]
+    found = {int(at[1]): text[at.end() : end].strip() for at, end in zip(headings, ends, strict=False)}
     return found if found.get(1) else {}
 
 

@@ -120,7 +120,7 @@ def retry_after_s(value: str | None, now: datetime | None) -> float | None:
 def wait_s(attempt: int, failure: Failure, chance: float) -> float:
     """How long to wait after the n-th attempt (from 1): exponential with full jitter (``chance`` in [0, 1)), and never
     shorter than the other side asked for."""
-    backoff = min(BACKOFF_MAX_S, BACKOFF_S * 2 ** (attempt - 1)) * chance
+    backoff = min(BACKOFF_MAX_S, BACKOFF_S * 2.0 ** (attempt - 1)) * chance
     return max(backoff, failure.retry_after_s or 0.0)
 
 
@@ -132,11 +132,11 @@ def unsupported(status: int, said: bytes) -> bool:
 def _until(value: str, now: datetime | None) -> float:
     try:
         then = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return math.nan
     if now is None:
         return math.nan
-    aware: datetime = then if then.tzinfo else then.replace(tzinfo=UTC)
+    aware = then if then.tzinfo else then.replace(tzinfo=UTC)
     return (aware - now).total_seconds()
 
 

@@ -116,7 +116,8 @@ def _closed(facts: Run) -> Iterator[Found]:
 
 
 def _quiet(facts: Run) -> Iterator[Found]:
-    if not (facts.archetypes or facts.energies or facts.symbols or facts.integrations or _awakened(facts)):
+    moved = facts.archetypes or facts.energies or facts.symbols or facts.integrations
+    if not (moved or _awakened(facts) or _withdrawn(facts)):
         yield {"notable": NOTABLE}
 
 
