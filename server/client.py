@@ -19,7 +19,6 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-import uuid
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
@@ -27,10 +26,7 @@ from datetime import UTC, datetime
 from ssl import SSLCertVerificationError, SSLContext
 from types import TracebackType
 from typing import Any, Final, Self
-from urllib.parse import urlsplit, urlunsplit
 
-import httpx
-import orjson
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
@@ -48,124 +44,29 @@ from server.client_events import (
     Phase,
     Resolved,
     Send,
-    error_of,
 )
+from server.client_http import http_url, login, put_archetypal_state, register, ws_url
 from server.client_inbox import Inbox
+from server.client_rituals import RitualRequests
 from server.client_state import ClientState, space_id
+from server.client_stream import Stream
+
+__all__ = ["Client", "Stream", "http_url", "login", "put_archetypal_state", "register", "ws_url"]
 
 MAX_FRAME_BYTES: Final = 16 * 2**20
 """The server cuts what it sends well below 8 MiB; more is not a snapshot but a mistake."""
 QUEUE_EVENTS: Final = 1024
+PINGS: Final = 5
+"""Round trips to measure the clock by: among five, one that met no hiccup."""
+FIRST_PING_S: Final = 1.0
+"""For an answer to the first ping of all; without one our own clock has to do."""
+MEASURE_AHEAD_S: Final = 2.0
+"""So long before a meeting the clock is measured: crystals drift apart by microseconds in that time."""
 CONNECT_TIMEOUT_S: Final = 10.0
 CLOSE_TIMEOUT_S: Final = 1.0
-LEAVE_TIMEOUT_S: Final = 2.0
-"""How long the end of a ``join`` waits for the server to take note; a server that is away takes note by its own alarm."""
 
 
-def ws_url(url: str) -> str:
-    """The WebSocket address of a server given as http(s) or ws(s) URL, with or without a path (default ``/ws``)."""
-    parts = urlsplit(url if "//" in url else f"http://{url}")
-    scheme = {"http": "ws", "https": "wss"}.get(parts.scheme, parts.scheme)
-    return urlunsplit((scheme, parts.netloc, "/ws" if parts.path in ("", "/") else parts.path, parts.query, ""))
-
-
-def http_url(url: str) -> str:
-    """The HTTP root of a server given in the same ways."""
-    parts = urlsplit(url if "//" in url else f"http://{url}")
-    return urlunsplit(({"ws": "http", "wss": "https"}.get(parts.scheme, parts.scheme), parts.netloc, "", "", ""))
-
-
-async def register(
-    url: str, email: str, password: str, *, verify: SSLContext | bool = True, **profile: Any
-) -> dict[str, Any]:
-    """Create an account: ``{token, expires_at, practitioner}``. ``profile``: spiritual_name, privacy_level, …
-
-    Raises Conflict where the email is taken, Invalid with the fields that were wrong.
-    """
-    return await _post(url, "/api/users/register", {"email": email, "password": password, **profile}, verify)
-
-
-async def login(url: str, email: str, password: str, *, verify: SSLContext | bool = True) -> dict[str, Any]:
-    """A token for an account: ``{token, expires_at, practitioner}``. Raises Unauthenticated, RateLimited."""
-    return await _post(url, "/api/users/login", {"email": email, "password": password}, verify)
-
-
-async def _post(url: str, path: str, body: Mapping[str, Any], verify: SSLContext | bool) -> dict[str, Any]:
-    async with httpx.AsyncClient(base_url=http_url(url), verify=verify) as http:
-        try:
-            reply = await http.post(path, json=body, headers={"Idempotency-Key": str(uuid.uuid4())})
-        except httpx.TransportError as failure:
-            raise ConnectionLost(f"{http_url(url)} cannot be reached: {failure}") from failure
-    problem = orjson.loads(reply.content or b"{}")
-    if reply.is_error:
-        raise error_of(
-            problem.get("code", "internal"), problem.get("detail", reply.reason_phrase), problem.get("errors") or ()
-        )
-    result: dict[str, Any] = problem
-    return result
-
-
-class Stream:
-    """A space that we are in: its state, and its pushes as an async iterator.
-
-    ``state`` is the snapshot from which the stream begins (None where ``after`` asked for a replay), renewed where the
-    iterator gives a "snapshot" event. Iterating ends with the error that ended the stream, or quietly after leaving.
-    """
-
-    def __init__(self, client: Client, space: str, *, after: int | None, inbox: Inbox, leave: bool) -> None:
-        self.space = space
-        """The UUID, once joined; what was asked for before."""
-        self.state: Any = None
-        self.offset: int | None = after
-        """The offset of what the iterator gave last."""
-        self._client, self._inbox, self._leave = client, inbox, leave
-
-    async def send(self, body: Any, *, timeout_s: float | None = None) -> int:
-        """Say something to everyone in the space; its offset, once it is durable."""
-        result = await self._client.request("space.send", timeout_s=timeout_s, space=self.space, body=body)
-        return int(result["offset"])
-
-    async def pulse(self, phase_rad: float) -> bool:
-        """Tell one's phase. False where it was lost on the way: a stale phase is not sent again."""
-        return await self._client.pulse(self.space, phase_rad)
-
-    @property
-    def ended(self) -> bool:
-        """Nothing more will come: it was left, or an error ended it (which iterating raises)."""
-        return self._inbox.ended
-
-    async def __aenter__(self) -> Self:
-        replay = self.offset is not None
-        try:
-            self.space = await self._client.follow(self.space, self._inbox, after=self.offset)
-            while not replay and self.offset is None and (event := await self._inbox.next()) is not None:
-                self._take(event)
-        except BaseException:
-            self._client.unfollow(self._inbox)
-            raise
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._client.unfollow(self._inbox)
-        if self._leave and self._client.state != "stopped":
-            with suppress(SanghaError, TimeoutError):  # not a member any more, or nobody to tell: left either way
-                await self._client.request("space.leave", timeout_s=LEAVE_TIMEOUT_S, space=self.space)
-
-    async def __aiter__(self) -> AsyncIterator[Event]:
-        while (event := await self._inbox.next()) is not None:
-            self._take(event)
-            yield event
-
-    def _take(self, event: Event) -> None:
-        if event.event == "snapshot":
-            self.state = event.body
-        if event.offset is not None:
-            self.offset = event.offset
-
-
-class Client:
+class Client(RitualRequests):
     """A session with a server, for as long as the ``async with`` lasts. See the module for its use.
 
     ``token`` or ``guest`` says who comes. ``give_up_after_s`` bounds how long it tries to (re)connect (None: for ever);
@@ -284,6 +185,32 @@ class Client:
         """The server's time now, as well as it is known; a group ritual starts at one."""
         sample = self._core.clock_sample
         return None if sample is None else datetime.fromtimestamp(sample.offset_s + self._loop.time(), UTC)
+
+    async def measure_clock(self, pings: int = PINGS) -> None:
+        """Ping a few times, one after another: the shortest round trip is what the server's clock is known by."""
+        for _ in range(pings):
+            await self.request("ping")
+
+    async def until(self, server_time: datetime | str) -> float:
+        """Wait for a time of the server's, such as a group ritual's ``starts_at``; how late that was noticed, in seconds.
+
+        The clock is measured anew shortly before, so two clients meet within half of their shortest round trips. Where no
+        ping was ever answered our own clock has to do.
+        """
+        due = datetime.fromisoformat(server_time) if isinstance(server_time, str) else server_time
+        if self._core.clock_sample is None:
+            with suppress(TimeoutError):
+                await self.request("ping", timeout_s=FIRST_PING_S)
+        await asyncio.sleep(self._remaining_s(due) - MEASURE_AHEAD_S)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, self._remaining_s(due) / 2)):
+                await self.measure_clock()
+        while (remaining_s := self._remaining_s(due)) > 0:  # noqa: ASYNC110 - it is time itself that is waited for
+            await asyncio.sleep(remaining_s)
+        return -remaining_s
+
+    def _remaining_s(self, due: datetime) -> float:
+        return (due - (self.server_time() or datetime.now(UTC))).total_seconds()
 
     async def request(self, type_: str, /, *, timeout_s: float | None = None, **fields: Any) -> Any:
         """Any request of the protocol; its result. It survives reconnects and retries what the server calls retryable.

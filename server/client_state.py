@@ -59,7 +59,17 @@ STABLE_AFTER_S: Final = 5.0
 CLOCK_SAMPLES: Final = 8
 
 IDEMPOTENT: Final = frozenset(
-    {"ping", "history", "space.list", "space.join", "space.leave", "state.get", "state.history"}
+    {
+        "ping",
+        "history",
+        "space.list",
+        "space.get",
+        "space.join",
+        "space.leave",
+        "space.ritual.get",
+        "state.get",
+        "state.history",
+    }
 )
 """Requests that may be asked again in another session: a second one changes nothing."""
 

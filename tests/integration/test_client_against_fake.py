@@ -11,8 +11,9 @@ import json
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Any
 
@@ -50,6 +51,13 @@ class Fake:
     hold: asyncio.Event | None = None
     statuses: list[HTTPStatus] = field(default_factory=list)
     url: str = ""
+    silent: set[str] = field(default_factory=set)
+    """Requests of these types get no answer."""
+    ahead: timedelta | None = None
+    """How far the server's clock is ahead of ours; None: it stands still."""
+
+    def now(self) -> str:
+        return "2026-11-21T00:00:00Z" if self.ahead is None else (datetime.now(UTC) + self.ahead).isoformat()
 
     def point(self, socket: ServerConnection) -> None:
         self.points += 1
@@ -66,7 +74,7 @@ class Fake:
                 self.point(socket)
                 if frame["type"] == "auth":
                     session = await self.auth(socket, frame)
-                else:
+                elif frame["type"] not in self.silent:
                     await self.handle(socket, session, frame)
         except (Cut, ConnectionClosed):
             pass
@@ -122,7 +130,15 @@ class Fake:
     def execute(self, frame: dict[str, Any]) -> Any:
         match frame["type"]:
             case "ping":
-                return {"pong": True, "server_time": "2026-11-21T00:00:00Z"}
+                return {"pong": True, "server_time": self.now()}
+            case "state.history":
+                first = frame.get("before", "5")
+                return {"states": [{"id": str(n)} for n in range(int(first) - 1, 0, -1)][: frame["limit"]]}
+            case "ritual.run" | "state.get" | "state.transform" | "state.reflection" as type_:
+                return {"did": type_} | {k: v for k, v in frame.items() if k not in ("id", "type")}
+            case "space.ritual.begin" | "space.ritual.abort" | "space.ritual.get" as type_:
+                self.executed[type_] += 1
+                return {"did": type_} | {k: v for k, v in frame.items() if k not in ("id", "type")}
             case "space.send":
                 self.executed[str(frame["body"])] += 1
                 self.journal.append(frame["body"])
@@ -397,3 +413,69 @@ async def test_latency_and_the_servers_clock_are_measured() -> None:
             assert server_time.isoformat().startswith("2026-11-21T00:00:0")
 
     await run(Fake(), scenario)
+
+
+async def test_clients_meet_at_a_time_of_the_servers_whatever_their_own_clock_says() -> None:
+    async def scenario(fake: Fake) -> None:
+        fake.ahead = timedelta(hours=3)
+        due = datetime.now(UTC) + fake.ahead + timedelta(seconds=0.3)
+        async with AsyncExitStack() as stack:
+            clients = [
+                await stack.enter_async_context(Client(fake.url, guest=str(n), backoff=QUICK)) for n in range(12)
+            ]
+            met = []
+
+            async def meet(client: Client) -> None:
+                await client.until(due if client is clients[0] else due.isoformat())
+                met.append(datetime.now(UTC) + timedelta(hours=3))
+
+            await asyncio.gather(*map(meet, clients))
+            error_s = [client.latency_ms / 2000 for client in clients if client.latency_ms is not None]
+            assert min(met) >= due - timedelta(seconds=max(error_s))
+            assert await clients[0].until(due) > 0
+
+    await run(Fake(), scenario)
+
+
+async def test_a_meeting_that_is_over_is_noticed_at_once_also_without_an_answer_to_a_ping() -> None:
+    async def scenario(fake: Fake) -> None:
+        fake.silent = {"ping"}
+        async with Client(fake.url, guest="Ana", backoff=QUICK) as client:
+            assert await client.until(datetime.now(UTC) - timedelta(seconds=5)) >= 5
+            assert await client.until(datetime.now(UTC) + timedelta(seconds=0.05)) >= 0
+            assert client.clock_offset_s is None
+
+    await run(Fake(), scenario)
+
+
+async def test_rituals_and_ones_own_state_are_asked_in_the_protocols_words() -> None:
+    async def scenario(fake: Fake) -> None:
+        async with Client(fake.url, token="good", backoff=QUICK) as client:
+            asked = await client.run_ritual("dance", intention="joy", parameters={"n": 1})
+            assert asked == {"did": "ritual.run", "ritual": "dance", "intention": "joy", "parameters": {"n": 1}}
+            assert await client.archetypal_state() == {"did": "state.get"}
+            changed = await client.transform("symbol", name="spiral")
+            assert (changed["transformation_type"], changed["parameters"]) == ("symbol", {"name": "spiral"})
+            assert [state["id"] async for state in client.state_history(page=2)] == ["4", "3", "2", "1"]
+            assert await client.reflect() == {"did": "state.reflection"}
+            assert (await client.reflect("s"))["session_id"] == "s"
+
+    await run(Fake(), scenario)
+
+
+async def test_a_group_ritual_is_begun_once_over_cuts() -> None:
+    async def scenario(fake: Fake) -> None:
+        async with Client(fake.url, token="good", backoff=QUICK) as client, client.join("circle") as stream:
+            begun = await stream.begin_ritual("dance", intention="joy", starts_in_s=2, opening_s=0)
+            assert begun["space"] == SPACE
+            assert (begun["starts_in_s"], begun["opening_s"], begun["ritual"]) == (2, 0, "dance")
+            assert "at" not in begun
+            assert (await stream.ritual())["did"] == "space.ritual.get"
+            assert "ritual_run" not in await stream.abort_ritual()
+            assert (await stream.abort_ritual("r"))["ritual_run"] == "r"
+        assert fake.executed["space.ritual.begin"] == 1
+        assert fake.executed["space.ritual.abort"] == 2
+
+    points = (await run(Fake(), scenario)).points
+    for cut in range(1, points + 1):
+        await run(Fake(cut_at=cut.__eq__), scenario)
