@@ -23,7 +23,7 @@ from argon2.exceptions import VerificationError
 
 from actors.practitioner import archetypal_state
 from actors.practitioner import commands as c
-from actors.practitioner.account import EMAIL_SCOPE
+from actors.practitioner.rows import EMAIL_SCOPE
 from actors.runtime.codec import invalid
 from actors.runtime.entity import Address, Caller
 from actors.runtime.errors import NotFound, Unauthenticated
