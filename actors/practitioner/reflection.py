@@ -22,9 +22,9 @@ from actors.practitioner import archetypal_state
 from actors.practitioner import commands as c
 from actors.practitioner import events as e
 from actors.practitioner.guards import own
+from actors.practitioner.replies import nul_free
 from actors.practitioner.state import PractitionerState
 from actors.ritual.values import NAMESPACE
-from actors.runtime.codec import has_nul
 from actors.runtime.entity import AlarmFired, Context, Decision, EffectDone
 from actors.runtime.errors import ActorUnavailable, BadRequest, Conflict, NotFound
 
@@ -115,11 +115,8 @@ def answered(state: PractitionerState, done: EffectDone, context: Context) -> De
 def _insight(done: EffectDone) -> Insight | None:
     if done.error is not None or done.reply is None:
         return None
-    reply = bytes(done.reply)
-    if has_nul(reply):  # a model may write anything; Postgres keeps no U+0000 in a text
-        reply = reply.replace(b"\\u0000", b"\\ufffd")
     try:
-        return insight_codec.decode(insight_codec.format, reply)
+        return insight_codec.decode(insight_codec.format, nul_free(bytes(done.reply)))
     except msgspec.MsgspecError:
         return None
 

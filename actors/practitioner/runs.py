@@ -30,9 +30,9 @@ from actors.practitioner import transformation as t
 from actors.practitioner.archetypal_state import ArchetypalState
 from actors.practitioner.current_state import baseline
 from actors.practitioner.guards import no_run_open, of_the_runtime, own
+from actors.practitioner.replies import nul_free
 from actors.practitioner.state import PractitionerState, RunEnd, usage_on
 from actors.ritual.values import Brief, RunOutcome, group_run_id, outcome_codec, run_id_of
-from actors.runtime.codec import has_nul
 from actors.runtime.entity import AlarmFired, Context, Decision, EffectDone, Struct
 from actors.runtime.errors import (
     CODES,
@@ -189,11 +189,10 @@ def _outcome(done: EffectDone) -> RunOutcome:
 
 def _decode(reply: bytes) -> RunOutcome:
     outcome = outcome_codec.decode(outcome_codec.format, reply)
-    if not has_nul(reply):
+    if (clean := nul_free(reply)) == reply:
         return outcome
-    # Postgres keeps no U+0000 in a text. A name with one is refused with the state; in what is only told it is replaced.
-    told = outcome_codec.decode(outcome_codec.format, reply.replace(b"\\u0000", b"\\ufffd"))
-    return structs.replace(told, state=outcome.state)
+    # Of what is told, U+0000 is replaced; a name of the state that has one is the ritual's failure.
+    return structs.replace(outcome_codec.decode(outcome_codec.format, clean), state=outcome.state)
 
 
 def _end(state: PractitionerState, run: e.Run, outcome: RunOutcome) -> e.RunCompleted | e.RunFailed:

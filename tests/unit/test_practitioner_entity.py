@@ -2,22 +2,27 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import pytest
 from driving import Driver, account, assert_replays, record, uuid
 from hypothesis import given
 from hypothesis import strategies as st
+from practising import BRIEF, INSIGHT, NEW, Practitioner, group
 
 from actors.practitioner import commands as c
+from actors.practitioner import events as e
 from actors.practitioner.archetypal_state import ArchetypalState
 from actors.practitioner.entity import SESSIONS_MAX, PractitionerKind, display_name
-from actors.runtime.codec import from_wire
+from actors.ritual.values import RunOutcome, run_id_of
+from actors.runtime.codec import from_wire, tag_of
 from actors.runtime.entity import NOTHING_OWED, AlarmFired, Attached, ConfirmClaim, EffectDone, Tick
 from actors.runtime.errors import Conflict, Forbidden, Invalid, NotFound, SanghaError, TooLarge
 
 HISTORY = Path(__file__).parent / "histories" / "practitioner.json"
+"""What the first version wrote: no rituals, no versions of the state."""
+RITUALS = Path(__file__).parent / "histories" / "practitioner_rituals.json"
 SELF = account(1)
 OTHER = account(2)
 SECRETS = (b"argon2-secret", b"dG9rZW4", b"token-hash")
@@ -72,6 +77,11 @@ def test_registering_answers_with_the_profile_and_claims_the_email() -> None:
             "symbols": [],
             "transformations": [],
         },
+        "oracle_consent": False,
+        "state_id": None,
+        "state_hash": None,
+        "version": 0,
+        "under_way": None,
         "created_at": "2026-01-01T00:00:00Z",
     }
     assert ConfirmClaim(scope="practitioner.email", name="maya@example.org") in driver.rows
@@ -99,6 +109,11 @@ def test_registering_twice_is_a_conflict() -> None:
         c.PutArchetypalState(state=ArchetypalState()),
         c.Enter(),
         c.NotifyInvitation(space=uuid(5), name="n", by=uuid(6)),
+        c.GetState(),
+        c.RunRitual(brief=BRIEF),
+        group(),
+        c.SettleGroup(group=uuid(90)),
+        c.Reflect(),
     ],
 )
 def test_whoever_is_not_registered_is_not_there(command: Any) -> None:
@@ -136,6 +151,18 @@ def test_a_profile_changes_where_it_is_told_to() -> None:
     assert driver.frames[-1][1].event == "profile_updated"
     assert driver.frames[-1][1].body["sacred_path"] == "zen"
     assert driver.reply(c.UpdateProfile(spiritual_name=None), SELF)["spiritual_name"] is None
+
+
+def test_consent_to_an_oracle_outside_is_off_until_it_is_given() -> None:
+    driver = registered()
+    assert driver.reply(c.GetProfile(), SELF)["oracle_consent"] is False
+    driver.wait(1)
+    reply = driver.reply(c.UpdateProfile(oracle_consent=True, sacred_path="zen"), SELF)
+    assert (reply["oracle_consent"], reply["sacred_path"]) == (True, "zen")
+    assert driver.row("practitioners") == {"id": driver.id, "oracle_consent": True, "updated_at": driver.now}
+    assert [frame.event for _, frame in driver.frames] == ["profile_updated", "oracle_consent_changed"]
+    assert driver.frames[-1][1].body == {"oracle_consent": True}
+    assert driver.do(c.UpdateProfile(oracle_consent=True), SELF).events == ()
 
 
 def test_an_update_that_changes_nothing_makes_no_event() -> None:
@@ -335,26 +362,44 @@ def test_the_state_is_the_fold_of_its_events_the_rows_agree_and_no_secret_is_sai
     assert not [secret for secret in SECRETS if secret in said]
 
 
-def test_the_recorded_history_replays() -> None:
-    assert_replays(PractitionerKind(), HISTORY.read_bytes())
+def test_a_checkpoint_of_the_first_version_is_read() -> None:
+    recorded = msgspec.json.decode(HISTORY.read_bytes())
+    state = PractitionerKind().decode_state(recorded["format"], msgspec.json.encode(recorded["state"]))
+    assert (state.version, state.run, state.oracle_consent) == (None, None, False)
 
 
-def test_the_recorded_history_has_every_event() -> None:
-    recorded = {event["type"] for event in msgspec.json.decode(HISTORY.read_bytes())["events"]}
-    written = {event["type"] for event in msgspec.json.decode(msgspec.json.encode(record(whole_life())))["events"]}
-    assert recorded == written
-    assert len(recorded) == 6
+@pytest.mark.parametrize("history", [HISTORY, RITUALS], ids=lambda path: path.stem)
+def test_a_recorded_history_replays(history: Path) -> None:
+    assert_replays(PractitionerKind(), history.read_bytes())
 
 
-def whole_life() -> Driver:
-    """A practitioner to whom everything happens. ``histories/practitioner.json`` is the first version's record."""
-    driver = registered(spiritual_name="Maya", energy_alignments={"fire": 1})
-    open_session(driver, 5, life_s=10)
-    driver.wait(60)
-    open_session(driver, 6)
-    driver.do(from_wire(c.UpdateProfile, {"privacy_level": "community", "archetypal_preferences": {"a": [1]}}), SELF)
-    driver.do(c.PutArchetypalState(state=ArchetypalState(archetypes={"Shadow": 0.25}, symbols=("moon",))), SELF)
-    driver.do(c.NotifyInvitation(space=uuid(8), name="Circle", by=uuid(9), by_name="Ona"))
-    driver.do(c.CloseSession())
-    open_session(driver, 7)
-    return driver
+def test_the_recorded_histories_have_every_event() -> None:
+    histories = [msgspec.json.decode(path.read_bytes())["events"] for path in (HISTORY, RITUALS)]
+    first, rituals = ({event["type"] for event in events} for events in histories)
+    assert first | rituals == {tag_of(event) for event in get_args(e.PractitionerEvent)}
+    assert rituals == {event["type"] for event in record(life_with_rituals())["events"]}
+
+
+def life_with_rituals() -> Practitioner:
+    """A practitioner to whom everything happens. ``histories/practitioner_rituals.json`` is its record."""
+    who = Practitioner()
+    who.do(c.UpdateProfile(sacred_path="zen", oracle_consent=True), SELF)
+    who._take(e.ArchetypalStateUpdated(state=ArchetypalState(symbols=("sun",))))  # as it was before versions
+    who.run("s:1", intention="to see", parameters=b'{"depth":[1]}')
+    who.answer("run-1", RunOutcome(state=NEW, log=("descending",), fuel=12, duration_us=54, resonance=0.5))
+    who.answer("use-1", {})
+    notes = {"subjective_experience": "dark", "integration_notes": None, "effectiveness_rating": 8}
+    who.do(c.AnnotateRun(run=run_id_of("s:1"), ritual=BRIEF.id, **notes), SELF)
+    who.answer("rate-1", {})
+    about = c.RunToReflect(id=run_id_of("s:1"), ritual_name="Descent", pre=NEW, post=NEW, intensity=0.5)
+    who.ask(c.Reflect(run=about), "s:2")
+    who.answer("consult-1", INSIGHT)
+    who.ask(c.Reflect(), "s:3")
+    who.refuse("consult-2", "internal")
+    who.wait(60)
+    who.ask(group(), "effect:space:x:part-1", None)
+    who.answer("run-2", RunOutcome(code="ritual_failed", message="out of fuel", fuel=99))
+    who.do(c.SettleGroup(group=group().group))
+    who.ask(group(91), "effect:space:x:part-2", None)
+    who.ask(c.Reflect(), "s:4")
+    return who

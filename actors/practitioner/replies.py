@@ -1,0 +1,13 @@
+"""What a sandbox or the oracle answered, made fit for a text of the database. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+_NUL: Final = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
+
+
+def nul_free(reply: bytes) -> bytes:
+    """The same JSON with U+FFFD in place of U+0000, which Postgres keeps in no text: a model or a log may say anything."""
+    return _NUL.sub(rb"\1\\ufffd", reply)
