@@ -109,6 +109,7 @@ def _begun(state: PractitionerState, run: e.Run) -> Upsert:
         status="running",
         intention=run.intention,
         parameters=run.parameters,
+        participants=run.participants,
         module_hash=run.module_hash,
         group_id=run.group,
         space_id=run.space,

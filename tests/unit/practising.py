@@ -15,6 +15,7 @@ from actors.practitioner.entity import PractitionerKind, PractitionerLimits
 from actors.ritual import commands as ritual
 from actors.ritual.values import Brief, RunOutcome, codec, outcome_codec, run_id_of
 from actors.runtime.entity import AlarmFired, Caller, Context, Decision, EffectDone
+from storage.tables import TABLES
 
 SELF = account(1)
 SPACE = uuid(80)
@@ -95,6 +96,7 @@ class Practitioner(Driver):
         found: dict[str, dict[str, Any]] = {}
         for row in self.rows:
             if getattr(row, "table", None) == name:
+                assert row.values.keys() <= TABLES[name].columns
                 found.setdefault(row.values["id"], {}).update(row.values)
         return found
 

@@ -127,6 +127,7 @@ def test_the_tables_follow_a_run() -> None:
             "status": "running",
             "intention": "to see",
             "parameters": msgspec.Raw(b"{}"),
+            "participants": None,
             "module_hash": BRIEF.module_hash,
             "group_id": None,
             "space_id": None,
@@ -414,7 +415,7 @@ def test_a_part_in_a_group_ritual_is_answered_with_its_contribution() -> None:
         "oracle_consent": True,
     }
     row = who.table("ritual_sessions")[PART]
-    assert (row["group_id"], row["space_id"], row["status"]) == (uuid(90), SPACE, "completed")
+    assert (row["group_id"], row["space_id"], row["participants"]) == (uuid(90), SPACE, 12)
     assert who.do(c.AwaitRun(run=PART), SELF).reply.session_id == PART
 
 
