@@ -48,8 +48,12 @@ class Builtin(Struct, frozen=True, kw_only=True):
 
 @cache
 def source(file: str) -> str:
-    """A WAT file of this package; in place of a line ``;;@include FILE`` stands that file."""
-    text = (files(__package__) / file).read_text(encoding="utf-8")
+    """A WAT file of this package, whole."""
+    return with_includes((files(__package__) / file).read_text(encoding="utf-8"))
+
+
+def with_includes(text: str) -> str:
+    """The text with this package's FILE in place of each line ``;;@include FILE``."""
     return _INCLUDE.sub(lambda line: source(line["file"]), text)
 
 
