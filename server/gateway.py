@@ -138,7 +138,9 @@ class Queries(Protocol):
     async def newest_run(self, practitioner: str, ritual: str) -> Any:
         """The id of the practitioner's newest completed run of a ritual, or None."""
 
-    async def insights(self, practitioner: str, session: str | None = None) -> Any:
+    async def insights(
+        self, practitioner: str, session: str | None = None, limit: int = 100, before: str | None = None
+    ) -> Any:
         """What the oracle told a practitioner, newest first."""
 
     async def healthy(self) -> bool:

@@ -8,7 +8,7 @@ from actors.practitioner import commands as p
 from actors.runtime.codec import from_wire, invalid
 from actors.runtime.entity import Address, Caller
 from server.http.context import ask, gateway_of, json_body, json_response
-from server.http.paging import is_number, limit_of, rows_response, uuid_in
+from server.http.paging import is_number, limit_of, page_of, rows_response, uuid_in
 from server.http.rituals import caller_of, change_of
 from server.http.runs import given, parameters_of
 from server.rituals import read, run_to_reflect
@@ -64,9 +64,11 @@ async def reflection(request: web.Request) -> web.Response:
 
 async def insights(request: web.Request) -> web.Response:
     """What the oracle told the practitioner, newest first; of one run where ``session_id`` says so."""
-    caller = await caller_of(request)
-    rows = gateway_of(request).queries.insights(caller.practitioner, uuid_in(request, "session_id"))
-    return rows_response(await read(rows))
+    caller, (limit, before) = await caller_of(request), page_of(request)
+    session_id = uuid_in(request, "session_id")
+    return rows_response(
+        await read(gateway_of(request).queries.insights(caller.practitioner, session_id, limit, before))
+    )
 
 
 async def _ask_own(

@@ -148,8 +148,10 @@ class RitualQueries(FakeQueries):
         self._check()
         return self.newest.get(ritual)
 
-    async def insights(self, practitioner: str, session: str | None = None) -> Any:
-        return self._answer(practitioner, session)
+    async def insights(
+        self, practitioner: str, session: str | None = None, limit: int = 100, before: str | None = None
+    ) -> Any:
+        return self._answer(practitioner, session, limit, before)
 
 
 @dataclass

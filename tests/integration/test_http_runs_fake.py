@@ -291,7 +291,7 @@ async def test_a_wrong_page_is_422_with_its_name(http: httpx.AsyncClient, path: 
     read = {"/api/rituals/sessions": "limit before ritual", "/api/state/history": "limit before"}
     answer = await http.get(path, params=query, headers=A)
     name = next(iter(query))
-    if name in read.get(path, "session_id").split():
+    if name in read.get(path, "limit before session_id").split():
         problem(answer, 422, "invalid", name)
     else:
         assert answer.status_code == 200
@@ -426,9 +426,9 @@ async def test_a_reflection_is_on_a_completed_run_of_ones_own(w: RitualWorld, ht
 async def test_insights_are_listed_and_one_runs_alone_where_asked(w: RitualWorld, http: httpx.AsyncClient) -> None:
     w.queries.rows = [{"oracle_model": "rules-v1", "confidence_score": None}]
     assert (await http.get("/api/state/insights", headers=A)).json() == w.queries.rows
-    assert w.queries.asked == (ALICE, None)
-    await http.get(f"/api/state/insights?session_id={RUN}", headers=A)
-    assert w.queries.asked == (ALICE, RUN)
+    assert w.queries.asked == (ALICE, None, 50, None)
+    await http.get(f"/api/state/insights?session_id={RUN}&limit=2&before={SHADOW}", headers=A)
+    assert w.queries.asked == (ALICE, RUN, 2, SHADOW)
 
 
 @pytest.mark.parametrize(("method", "path"), [each for each in PATHS if "execute" not in each[1]])

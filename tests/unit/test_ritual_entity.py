@@ -19,6 +19,7 @@ from actors.ritual.values import Brief
 from actors.runtime.codec import from_wire
 from actors.runtime.entity import NOTHING_OWED, AlarmFired, Attached, EffectDone, Tick
 from actors.runtime.errors import Conflict, Forbidden, Invalid, NotFound, SanghaError
+from storage.tables import TABLES
 
 HISTORY = Path(__file__).parent / "histories" / "ritual.json"
 AUTHOR = account(1)
@@ -367,6 +368,7 @@ def test_the_state_is_the_fold_of_its_events_and_the_rows_agree(steps: list[Any]
         row |= each.values
     mean = state.ratings.mean
     assert row == kind.snapshot(state, driver.context()) | {"wasm_module_data": MODULE, "effectiveness_rating": mean}
+    assert row.keys() == TABLES["sacred_rituals"].columns
     assert [each for each in driver.rows if "wasm_module_data" in each.values] == driver.rows[:1]
 
 
