@@ -26,7 +26,7 @@ from actors.practitioner.replies import nul_free
 from actors.practitioner.state import PractitionerState
 from actors.ritual.values import NAMESPACE
 from actors.runtime.entity import AlarmFired, Context, Decision, EffectDone
-from actors.runtime.errors import ActorUnavailable, BadRequest, Conflict, NotFound
+from actors.runtime.errors import BadRequest, Conflict, NotFound
 
 DEADLINE: Final = "reflection-deadline"
 DEADLINE_AFTER: Final = timedelta(seconds=300)
@@ -83,7 +83,7 @@ def _question(state: PractitionerState, run: c.RunToReflect | None, id_: str) ->
 
 
 def await_reflection(state: PractitionerState, command: c.AwaitReflection, context: Context) -> Decision:
-    """The insight, when there is one. Raises ActorUnavailable where none was to be had, NotFound where it is not remembered."""
+    """The insight, when there is one. Raises Conflict where none was to be had, NotFound where it is not remembered."""
     own(state, context)
     if state.reflection is not None and state.reflection.consult.id == command.id:
         return Decision(park=True)
@@ -91,7 +91,7 @@ def await_reflection(state: PractitionerState, command: c.AwaitReflection, conte
         raise NotFound("this insight is not among the newest")
     received = state.insights[command.id]
     if received is None:
-        raise ActorUnavailable("the oracle did not answer; ask anew")
+        raise Conflict("the oracle did not answer; ask anew")  # not retryable: the same id would be told the same
     return Decision(reply=insight_object(received))
 
 

@@ -250,6 +250,8 @@ def await_run(state: PractitionerState, command: c.AwaitRun, context: Context) -
 
 def _result(end: RunEnd) -> t.TransformationResult:
     if end.result is None:
+        if end.code == ActorUnavailable.code:  # retryable would mean the same id, which is told the same for ever
+            raise RitualFailed(end.message)
         raise CODES.get(end.code or "", Internal)(end.message)
     return end.result
 

@@ -14,7 +14,7 @@ from actors.practitioner.reflection import reflection_id_of
 from actors.practitioner.state import RUNS_KEPT
 from actors.ritual.values import run_id_of
 from actors.runtime.entity import NOTHING_OWED, Address
-from actors.runtime.errors import ActorUnavailable, BadRequest, Conflict, Forbidden, Invalid, NotFound
+from actors.runtime.errors import BadRequest, Conflict, Forbidden, Invalid, NotFound
 
 OLD = ArchetypalState(archetypes={"Shadow": 0.5})
 ID = reflection_id_of("s:1")
@@ -123,7 +123,7 @@ def test_an_oracle_that_cannot_answer_leaves_nothing_behind(reply: Any) -> None:
         who.refuse("consult-1", "internal")
     else:
         who.answer("consult-1", reply)
-    with pytest.raises(ActorUnavailable):
+    with pytest.raises(Conflict):
         who.awaited(c.Reflect(), "s:1")
     assert who.table("oracle_insights") == {}
     assert who.kind.agenda(who.state) is NOTHING_OWED

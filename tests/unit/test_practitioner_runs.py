@@ -183,7 +183,7 @@ def test_a_use_is_told_to_the_ritual_until_it_knows() -> None:
 
 @pytest.mark.parametrize(
     ("code", "error"),
-    [("ritual_failed", RitualFailed), ("ritual_rejected", RitualRejected), ("actor_unavailable", ActorUnavailable)],
+    [("ritual_failed", RitualFailed), ("ritual_rejected", RitualRejected), ("actor_unavailable", RitualFailed)],
 )
 def test_a_run_that_failed_changes_nothing_and_says_why(code: Any, error: type[SanghaError]) -> None:
     who = practitioner()
@@ -268,7 +268,7 @@ def test_a_sandbox_that_never_answers_is_given_up() -> None:
     assert who.alarm("run-deadline").events == ()
     who.wait(1)
     who.alarm("run-deadline")
-    assert "did not answer" in refused(who, ActorUnavailable, c.AwaitRun(run=RUN))
+    assert "did not answer" in refused(who, RitualFailed, c.AwaitRun(run=RUN))
     assert who.alarm("run-deadline").events == ()
     who.run("s:2")
     assert who.alarm("run-deadline").events == ()
