@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from server import cli_bench, logs, ray_environment
+from server import cli_bench, cli_ledger, cli_ritual, logs, ray_environment
 from server.cli_common import DataDir, Port, Url, fail, find_server, find_topology, read_settings, socket_url
 
 app = typer.Typer(
@@ -23,6 +23,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(cli_bench.app, name="bench")
+app.add_typer(cli_ritual.ritual_app, name="ritual")
+cli_ledger.register(app)
 
 
 @app.command()
