@@ -31,11 +31,15 @@ KEY: Final = "collective"
 _encode: Final = msgspec.json.Encoder().encode
 
 
-def collective(contributions: Collection[Contribution], agreed: Coherence) -> dict[str, Any]:
-    """The collective state of those who were transformed (one at least). The most common names come first."""
+def collective(contributions: Collection[Contribution], participants: int, agreed: Coherence) -> dict[str, Any]:
+    """The collective state of those of so many participants who were transformed (one at least).
+
+    The most common names come first.
+    """
     counts = Counter(symbol for each in contributions for symbol in dict.fromkeys(each.symbols))
     return {
         "transformed": len(contributions),
+        "participants": participants,
         "archetypes": _statistics([each.archetypes for each in contributions]),
         "energies": _statistics([each.energies for each in contributions]),
         "symbols": dict(sorted(counts.items(), key=lambda item: (-item[1], item[0]))),

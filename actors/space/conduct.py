@@ -150,7 +150,7 @@ def _integration(state: SpaceState, group: g.GroupRitual, moment: Moment) -> e.R
     if not done:
         return nothing
     agreed = p.agreement(p.heard(moment.live.pulses, moment.now, state.participants))
-    whole = collective.collective(done, agreed)
+    whole = collective.collective(done, group.called, agreed)
     return msgspec.structs.replace(
         nothing,
         transformed=len(done),

@@ -55,6 +55,7 @@ from msgspec import structs
 from actors.oracle import values as oracle
 from actors.practitioner import commands as practitioner
 from actors.ritual.values import NAMESPACE, Contribution
+from actors.runtime.codec import NULL
 from actors.runtime.entity import Address, Effect, Struct
 from actors.space import group_events as e
 
@@ -130,7 +131,7 @@ class GroupRitual(Struct, frozen=True, kw_only=True):
     """How many are, or were, to be transformed."""
     settled: int = 0
     """How many of them have an outcome."""
-    collective: msgspec.Raw | None = None
+    collective: msgspec.Raw = NULL
     consent: bool = False
     insight_by: datetime | None = None
     """Set while the oracle is asked."""
@@ -302,7 +303,7 @@ def consultation(group: GroupRitual, space: str) -> Effect:
         consent=group.consent,
         ritual_name=plan.brief.name,
         intention=plan.intention,
-        collective=None if group.collective is None else msgspec.json.decode(group.collective),
+        collective=msgspec.json.decode(group.collective),
     )
     return Effect(id=oracle_id(plan.run), target=Address("oracle", space), command=oracle.encode(consult))
 

@@ -14,6 +14,7 @@ from msgspec import UNSET, UnsetType
 
 from actors.oracle.values import Insight
 from actors.ritual.values import Brief, Contribution
+from actors.runtime.codec import NULL
 from actors.runtime.entity import Struct
 
 Outcome = Literal["completed", "aborted"]
@@ -121,7 +122,7 @@ class RitualIntegration(Struct, frozen=True, kw_only=True, tag="ritual_integrati
     run: str
     transformed: int
     failed: int
-    collective: msgspec.Raw | None = None
+    collective: msgspec.Raw = NULL
     shared_state: msgspec.Raw | UnsetType = UNSET
     consent: bool = False
     closes_at: datetime

@@ -74,7 +74,7 @@ class SpaceState(Struct, frozen=True, kw_only=True):
     """A guest's space ends then."""
     group: g.GroupRitual | None = None
     """The group ritual that is under way."""
-    last: msgspec.Raw | None = None
+    last: msgspec.Raw = NULL
     """The summary of the newest one that is closed."""
     scheduled: Mapping[str, r.Plan] = {}
     """By run."""
