@@ -43,6 +43,8 @@ from actors.runtime.errors import RitualRejected
 BRIEF_FUEL: Final = 50_000
 """Of a run that holds the interpreter's lock: half a millisecond."""
 TICK_S: Final = 0.05
+MEMORY_BYTES_MAX: Final = 2**32
+"""What 32-bit addresses reach."""
 CONCURRENT: Final = 16
 """Instances at a time. Each reserves 4 GiB of addresses, not of memory."""
 CHECK_RUN: Final = "00000000-0000-0000-0000-000000000000"
@@ -86,7 +88,7 @@ class Sandbox:
     """
 
     def __init__(
-        self, limits: SandboxLimits | None = None, *, cache_dir: Path | None = None, cache_key: bytes = b""
+        self, limits: SandboxLimits | None = None, cache_dir: Path | None = None, cache_key: bytes = b""
     ) -> None:
         self.limits = limits or SandboxLimits()
         self._engine = wasmtime.Engine(_config(self.limits))
@@ -321,7 +323,7 @@ def _pool(config: wasmtime.Config, limits: SandboxLimits) -> None:
         "total_gc_heaps": 0,
         "max_tables_per_module": 16,
         "table_elements": limits.table_elements,
-        "max_memory_size": limits.memory_bytes,
+        "max_memory_size": min(limits.memory_bytes, MEMORY_BYTES_MAX),
         "max_core_instance_size": 2**20,
         "linear_memory_keep_resident": 2**16,
     }.items():

@@ -1,0 +1,157 @@
+"""What a sandbox's Ray actor answers: asks to run or to check a ritual come in, outcomes and reports go out.
+
+Most rituals end within half a millisecond: those run on the event loop itself (``Sandbox.run_briefly``), for handing one to a
+thread and back costs several times what it takes. What does not end there begins again on one of a few threads, where it
+holds no lock: a spinning ritual takes a processor's time and a thread, and the brief ones beside it go on.
+
+A run whose sandbox died is asked again, which is harmless unless it was what killed it. So what is under way is marked
+(``run_marks``). What a death was counted for is a suspect: suspects run one at a time, so that the second death falls on the
+one that caused it and not on its neighbours; whoever was there at two deaths is answered with a failure and not run again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Final, TypeVar
+
+from actors.ritual.run_marks import RunMarks
+from actors.ritual.run_threads import RunThreads
+from actors.ritual.sandbox import ModuleMissing, Sandbox
+from actors.ritual.values import (
+    CheckReport,
+    CheckRequest,
+    RunOutcome,
+    RunRequest,
+    codec,
+    outcome_codec,
+    report_codec,
+)
+from actors.runtime.errors import ActorUnavailable, NotFound, RitualRejected
+from actors.runtime.wire import Ask
+
+T = TypeVar("T")
+
+THREADS: Final = 4
+DEATHS_MAX: Final = 2
+LOADS_MAX: Final = 3
+"""Of one module for one run: more often it is evicted before it runs only where far too many are in use."""
+_LOOP_SLOT: Final = THREADS
+
+GAVE_UP: Final = "the sandbox died twice while this ritual ran; it is not run again, and the state is as it was"
+NOT_COMPILED: Final = "the sandbox died twice while it compiled this module; it is not tried again"
+
+
+class SandboxHandler:
+    """Answers asks. ``fetch`` gives a ritual's module by its id, None where there is none; ``marks`` is the path of the file
+    that remembers what was under way, one for each sandbox."""
+
+    def __init__(self, sandbox: Sandbox, fetch: Callable[[str], Awaitable[bytes | None]], marks: Path) -> None:
+        self._sandbox, self._fetch = sandbox, fetch
+        self._marks = RunMarks(marks, THREADS + 1)
+        self._threads = RunThreads(THREADS, "ritual")
+        self._suspects = asyncio.Lock()
+        self._loads: dict[str, asyncio.Task[None]] = {}
+        self._runs = self._brief = self._failures = self._fuel = self._checks = 0
+
+    async def __call__(self, ask: Ask) -> bytes:
+        """JSON of the RunOutcome or CheckReport. Raises Invalid, NotFound (no such ritual) and what ``fetch`` raises."""
+        command = codec.decode(ask.command)
+        if isinstance(command, CheckRequest):
+            return report_codec.encode(await self._check(command))
+        outcome = await self._run(command)
+        self._runs += 1
+        self._failures += outcome.code is not None
+        self._fuel += outcome.fuel
+        return outcome_codec.encode(outcome)
+
+    def stats(self) -> dict[str, int]:
+        """Since the start. ``brief``: of the runs, those that needed no thread."""
+        return {
+            "runs": self._runs,
+            "brief": self._brief,
+            "failures": self._failures,
+            "fuel": self._fuel,
+            "checks": self._checks,
+            "modules": self._sandbox.modules,
+        }
+
+    def close(self) -> None:
+        """Runs that are under way end at once."""
+        self._sandbox.close()
+        self._threads.close()
+        self._marks.close()
+
+    async def _run(self, request: RunRequest) -> RunOutcome:
+        deaths = self._marks.deaths(request.run)
+        if deaths >= DEATHS_MAX:
+            return RunOutcome(code="ritual_failed", message=GAVE_UP)
+        for _ in range(LOADS_MAX):
+            try:
+                if not self._sandbox.has(request.module_hash):
+                    await self._load(request)
+                if not deaths and (outcome := self._briefly(request)) is not None:
+                    return outcome
+                return await self._guarded(request.run, lambda: self._sandbox.run(request))
+            except ModuleMissing:
+                continue
+            except RitualRejected as refusal:
+                return RunOutcome(code="ritual_rejected", message=refusal.message)
+        raise ActorUnavailable("this sandbox has too many rituals at once; try again")
+
+    def _briefly(self, request: RunRequest) -> RunOutcome | None:
+        self._marks.begin(_LOOP_SLOT, request.run)
+        try:
+            outcome = self._sandbox.run_briefly(request)
+        finally:
+            self._marks.end(_LOOP_SLOT)
+        self._brief += outcome is not None
+        return outcome
+
+    async def _load(self, request: RunRequest) -> None:
+        """Once for all who wait for it."""
+        task = self._loads.get(request.module_hash)
+        if task is None:
+            task = asyncio.get_running_loop().create_task(self._load_now(request))
+            self._loads[request.module_hash] = task
+            task.add_done_callback(lambda _: self._loads.pop(request.module_hash, None))
+        await asyncio.shield(task)
+
+    async def _load_now(self, request: RunRequest) -> None:
+        key = _module_key(request.module_hash)
+        if self._marks.deaths(key) >= DEATHS_MAX:
+            raise RitualRejected(NOT_COMPILED)
+        module = await self._fetch(request.ritual)
+        if module is None:
+            raise NotFound("there is no such ritual")
+        await self._guarded(key, lambda: self._sandbox.load(request.module_hash, module))
+
+    async def _check(self, request: CheckRequest) -> CheckReport:
+        self._checks += 1
+        module_hash = hashlib.sha256(request.module).hexdigest()
+        key = _module_key(module_hash)
+        if self._marks.deaths(key) >= DEATHS_MAX:
+            return CheckReport(accepted=False, module_hash=module_hash, problems=(NOT_COMPILED,))
+        return await self._guarded(key, lambda: self._sandbox.check(request))
+
+    async def _guarded(self, key: str, call: Callable[[], T]) -> T:
+        """On a thread, marked while it runs; a suspect alone."""
+        if not self._marks.deaths(key):
+            return await self._threads.run(lambda thread: self._marked(thread, key, call))
+        async with self._suspects:
+            result = await self._threads.run(lambda thread: self._marked(thread, key, call))
+            self._marks.forget(key)
+            return result
+
+    def _marked(self, thread: int, key: str, call: Callable[[], T]) -> T:
+        self._marks.begin(thread, key)
+        try:
+            return call()
+        finally:
+            self._marks.end(thread)
+
+
+def _module_key(module_hash: str) -> str:
+    return f"module:{module_hash[:48]}"
