@@ -4,8 +4,12 @@ import math
 import random
 
 import pytest
+from demo_story import story
 
-from server.demo import OMEGA_RAD_S, SPREAD_RAD_S, Circle, advance, dial, mean_field
+from actors.practitioner import archetypal_state
+from actors.ritual.builtin.builtin import BUILTINS
+from server.demo import OMEGA_RAD_S, RITUALS, SPREAD_RAD_S, Circle, Tempo, advance, mean_field, some_state
+from server.demo_view import dial
 
 
 @pytest.mark.parametrize(
@@ -48,11 +52,46 @@ def test_the_dial_shows_the_phase(phase_rad: float, at: int) -> None:
     assert len(dial(phase_rad, 8)) == 8
 
 
+def circle(count: int = 2) -> Circle:
+    return Circle("http://127.0.0.1:1", ["token"] * count, random.Random(1))
+
+
 def test_the_line_says_what_is_not_known_yet() -> None:
-    circle = Circle("http://127.0.0.1:1", 14, random.Random(1))
-    assert circle.members[13].name == "Bo 2"
-    circle._counts = [0]
-    circle.spoken = 6
-    circle.measure()
-    assert circle.rate_per_s == 6
-    assert circle.r is None
+    alone = circle(14)
+    assert alone.members[13].name == "Bo 2"
+    alone._counts = [0]
+    alone.spoken = 6
+    alone.measure()
+    assert alone.rate_per_s == 6
+    assert alone.r is None
+
+
+def test_everyone_comes_with_what_the_rituals_ask_for() -> None:
+    for seed in range(50):
+        state = archetypal_state.parse(some_state(random.Random(seed)))
+        for ritual in BUILTINS.values():
+            assert all(state.archetypes[name] > 0 for name in ritual.required_archetypes)
+            assert all(state.energies[name] >= level for name, level in ritual.energy_requirements.items())
+        assert len(state.transformations) == 3
+
+
+def test_the_rituals_of_the_demo_are_built_in() -> None:
+    assert set(RITUALS) <= set(BUILTINS)
+
+
+@pytest.mark.parametrize("seconds", [4.0, 5.0, 12.0, 60.0, None])
+def test_a_ritual_fits_into_the_time_that_there_is(seconds: float | None) -> None:
+    tempo = Tempo.within(seconds)
+    assert tempo.countdown_s + tempo.opening_s + tempo.integration_s <= min(14.0, (seconds or 60.0) * 0.6)
+    assert tempo.countdown_s > 0
+
+
+def test_a_circle_remembers_the_rituals_it_held_and_how_far_apart_it_met() -> None:
+    ours = circle()
+    assert ours.report() == ["no ritual was completed in this time"]
+    for event in story():
+        ours.hear(event)
+    ours.met["r"] = {"Ana": 1.000, "Bo": 1.0025}
+    assert [each.run for each in ours.held] == ["r"]
+    assert ours._closed.is_set()
+    assert "they met within 2.5 ms" in ours.report()[0]
