@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import tomllib
 from importlib.metadata import distributions, metadata
-from typing import get_args
 
 import pytest
 import typer
 from readme import ROOT, TEXT, blocks, blocks_of, names_in, settings_rows, table_of
 
-from actors.practitioner.events import PractitionerEvent, Registered
+from actors.practitioner import pushes
 from actors.runtime.errors import CODES
 from actors.space.entity import _BODY
 from server import cli
-from server.http import operations, users
+from server.http import collective, operations, users
 from server.http.problems import STATUS
 from server.settings import Settings
 from server.ws import closing
@@ -101,8 +101,7 @@ def test_what_is_not_served_yet_is_not_in_the_table() -> None:
 def test_the_pushes_are_those_of_the_entities() -> None:
     streams = {names_in(row[0])[0]: names_in(row[1]) for row in table_of("Pushes") if len(row) == 3}
     assert sorted(streams["space:UUID"]) == sorted(event.__struct_config__.tag for event in _BODY)
-    published = [event for event in get_args(PractitionerEvent) if event is not Registered]
-    assert sorted(streams["practitioner:UUID"]) == sorted(event.__struct_config__.tag for event in published)
+    assert sorted(streams["practitioner:UUID"]) == sorted(re.findall(r'event="(\w+)"', inspect.getsource(pushes)))
 
 
 def test_the_errors_are_those_of_the_code() -> None:
@@ -116,7 +115,7 @@ def test_the_close_codes_are_those_of_the_code() -> None:
 
 
 def test_the_http_requests_are_those_of_the_code() -> None:
-    routes = [*users.routes(), *operations.routes()]
+    routes = [*users.routes(), *collective.routes(), *operations.routes()]
     assert sorted(first_names("HTTP")) == sorted(f"{route.method} {route.path}" for route in routes)
 
 
