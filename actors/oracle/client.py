@@ -35,6 +35,8 @@ RESPONSE_MAX: Final = 2**20
 """Bytes. 1,000 tokens with their probabilities are some 300 KiB."""
 ATTEMPTS: Final = 3
 AT_ONCE: Final = 4
+TURN_SHARE: Final = 0.5
+"""Of a consultation's time, spent at most on waiting for a turn: in less than the rest the model would be blamed unfairly."""
 _KEY: Final = re.compile(r"[\x21-\x7e]+")
 
 
@@ -106,13 +108,19 @@ class Client:
 
     async def consult(self, messages: list[dict[str, str]]) -> Consulted:
         """One insight. Raises Failure, within the endpoint's time."""
-        turn = False
+        deadline = asyncio.get_running_loop().time() + self._endpoint.timeout_s
         try:
-            async with asyncio.timeout(self._endpoint.timeout_s), self._turns:
-                turn = True
+            async with asyncio.timeout(self._endpoint.timeout_s * TURN_SHARE):
+                await self._turns.acquire()
+        except TimeoutError:
+            raise Failure("too many ask at once") from None
+        try:
+            async with asyncio.timeout_at(deadline):
                 return await self._guarded(messages)
         except TimeoutError:
-            raise Failure("it gave no answer in time" if turn else "too many ask at once") from None
+            raise Failure("it gave no answer in time") from None
+        finally:
+            self._turns.release()
 
     async def _guarded(self, messages: list[dict[str, str]]) -> Consulted:
         """Behind the breaker. Whatever ends this, the breaker hears of it."""
