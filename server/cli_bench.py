@@ -149,7 +149,7 @@ def rituals(
 def group(
     participants: Annotated[int, typer.Option(min=1, help="Who takes part.")] = 12,
     rounds: Annotated[int, typer.Option(min=1, help="Group rituals, one after another.")] = 3,
-    ritual: Annotated[str, typer.Option(help="A built-in ritual.")] = "energy_attunement",
+    ritual: Annotated[str, typer.Option(help="A built-in ritual.")] = "archetype_invocation",
     port: Port = None,
     data_dir: DataDir = None,
     json: AsJson = False,

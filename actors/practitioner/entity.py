@@ -91,6 +91,8 @@ class PractitionerKind:
             case c.RunRitual() | c.RunInGroup():
                 brief = Brief(id=command.brief.id, name="", module_hash="")
                 return c.encode(structs.replace(command, brief=brief))
+            case c.AnnotateRun():  # ``rate`` means the newest run, and by the retry there may be a newer one
+                return c.encode(structs.replace(command, run=command.ritual))
             case c.Reflect(run=run):
                 return b"reflect" if run is None else f"reflect {run.id}".encode()
             case _:

@@ -25,7 +25,7 @@ async def run(
     *,
     participants: int = 12,
     rounds: int = 3,
-    ritual: str = "energy_attunement",
+    ritual: str = "archetype_invocation",
     console: Console | None = None,
 ) -> dict[str, Any]:
     """Hold ``rounds`` group rituals, one after another. Prints a table, returns it. Raises ClientError."""

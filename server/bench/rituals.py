@@ -149,7 +149,7 @@ async def _prepare(client: Client) -> None:
         await client.request(
             "state.transform",
             transformation_type="archetype_activation",
-            parameters={"name": name, "strength": strength},
+            parameters={"archetype": name, "strength": strength},
         )
 
 

@@ -91,7 +91,7 @@ async def _upload(url: str, token: str) -> str:
 
 async def _spin(client: Client, ritual: str, spun_s: list[float]) -> None:
     await client.request(
-        "state.transform", transformation_type="archetype_activation", parameters={"name": "Spin", "strength": 1}
+        "state.transform", transformation_type="archetype_activation", parameters={"archetype": "Spin", "strength": 1}
     )
     while True:
         began = time.perf_counter()

@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)
 BUILTIN = {
     "shadow_integration",
     "archetype_invocation",
-    "energy_attunement",
+    "archetype_invocation",
     "void_contemplation",
     "energy_integration",
     "transformation_completion",
@@ -118,12 +118,12 @@ async def test_a_practitioner_configures_runs_rates_and_looks_back(http: httpx.A
 async def test_state_is_transformed_by_hand_as_well(http: httpx.AsyncClient) -> None:
     maya = await person(http)
     changes = [
-        ("archetype_activation", {"name": "Sage", "strength": 0.6}),
-        ("energy_adjustment", {"name": "air", "level": 0.4}),
-        ("integration", {"name": "anger"}),
-        ("symbol", {"name": "owl"}),
-        ("transformation_open", {"name": "winter"}),
-        ("transformation_close", {"name": "winter"}),
+        ("archetype_activation", {"archetype": "Sage", "strength": 0.6}),
+        ("energy_adjustment", {"energy": "air", "level": 0.4}),
+        ("integration", {"integration": "anger"}),
+        ("symbol", {"symbol": "owl"}),
+        ("transformation_open", {"transformation": "winter"}),
+        ("transformation_close", {"transformation": "winter"}),
     ]
     for kind, parameters in changes:
         await maya.call("POST", "/api/state/transform", json={"transformation_type": kind, "parameters": parameters})
@@ -133,7 +133,7 @@ async def test_state_is_transformed_by_hand_as_well(http: httpx.AsyncClient) -> 
     assert state["symbols"] == ["owl"]
     assert state["transformations"] == []
     assert len(await maya.call("GET", "/api/state/history")) == len(changes)
-    wrong = {"transformation_type": "archetype_activation", "parameters": {"name": "Sage", "strength": 7}}
+    wrong = {"transformation_type": "archetype_activation", "parameters": {"archetype": "Sage", "strength": 7}}
     problem = await maya.call("POST", "/api/state/transform", 422, json=wrong)
     assert problem["code"] == "invalid"
 
@@ -265,12 +265,14 @@ async def test_a_group_ritual_is_begun_over_http_and_lived_over_the_collective_s
     ):
         begin = {
             "space": space["id"],
-            "ritual_name": "energy_attunement",
+            "ritual_name": "archetype_invocation",
             "intention": "one breath",
             "starts_in_s": 0.3,
             "opening_s": 0,
             "integration_s": 0,
         }
+        for who in (leader, friend):
+            await who.call("PUT", "/api/users/archetypal_state", json=STATE)
         await friend.call("POST", "/api/collective/rituals", 403, json=begin)
         begun = await leader.call("POST", "/api/collective/rituals", 201, json=begin)
         first, second = await asyncio.gather(_until_closed(ones), _until_closed(twos))
