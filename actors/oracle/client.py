@@ -137,8 +137,8 @@ class Client:
                 log.error("the oracle's spending: %s", refusal)  # noqa: TRY400 (a full disk needs no traceback)
                 raise Failure("what it costs cannot be recorded") from None
             raise Failure("the day's budget of tokens is used up") from None
-        except (Failure, asyncio.CancelledError):
-            # Cancelled: the deadline. A worker that is stopped waits for its consultations and cancels none.
+        except BaseException:
+            # Also cancelled: that is the deadline. A worker that is stopped waits for its consultations and cancels none.
             self._breaker = breaker.failed(self._breaker, self._clocks.monotonic(), probe=probe)
             raise
         self._breaker = breaker.succeeded(self._breaker)

@@ -495,7 +495,8 @@ async def test_with_a_key_alone_openrouter_is_asked(oracle: Make) -> None:
 
     def answers(request: httpx.Request) -> httpx.Response:
         asked.append(request.url)
-        return httpx.Response(200, json=completion())
+        body = httpx.ByteStream(json.dumps(completion()).encode())
+        return httpx.Response(200, headers={"content-type": "application/json"}, stream=body)
 
     insight = await oracle(url=None, transport=httpx.MockTransport(answers)).answer(CONSULT)
     assert insight.notice is None
