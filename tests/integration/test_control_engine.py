@@ -279,7 +279,7 @@ async def test_a_group_ritual_is_begun_over_http_and_lived_over_the_collective_s
     assert first == second
     assert first["ritual_run"] == begun["ritual_run"]
     assert first["transformed"] == 2
-    status = await friend.call("GET", f"/api/collective/rituals?space={space['id']}")
+    status = await leader.call("GET", f"/api/collective/rituals?space={space['id']}")
     assert status["last"]["ritual_run"] == begun["ritual_run"]
 
 
