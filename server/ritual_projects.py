@@ -88,7 +88,7 @@ LANGUAGES: Final[Mapping[str, Language]] = {
         source="ritual.wat",
         command=("wat2wasm", "ritual.wat", "-o", MODULE),
         find=lambda _project: "built in",
-        needs="`sangha ritual build` needs nothing: it assembles WAT itself",
+        needs="nothing to install: Sangha assembles WAT itself; this is the command of wabt",
     ),
     "c": Language(
         name="c",
