@@ -163,7 +163,7 @@ def demo(
     data_dir: DataDir = None,
     url: Url = None,
 ) -> None:
-    """Let twelve simulated practitioners talk and pulse in a space; starts a server where none runs."""
+    """Let twelve simulated practitioners hold group rituals in a space; starts a server where none runs."""
     from server.demo import run_demo
     from server.demo_server import running_server
 

@@ -148,7 +148,7 @@ def table(title: str, rows: Sequence[Row], *lines: str) -> Group:
     for column in ("offset", "latency ms"):
         shown.add_column(column, justify="right")
     shown.add_column("phase")
-    shown.add_column("archetypal state", min_width=36)
+    shown.add_column("archetypal state")
     shown.add_column("met ms", justify="right")
     for row in rows:
         style = {"connected": "green", "stopped": "red"}.get(row.state, "yellow")
@@ -168,7 +168,7 @@ def _ms(value: float | None, sign: str = "") -> str:
     return "" if value is None else f"{value:{sign}.1f}"
 
 
-def dial(phase_rad: float, width: int = 24) -> str:
+def dial(phase_rad: float, width: int = 12) -> str:
     """A phase as a dot that goes along a line."""
     at = min(width - 1, int(phase_rad / (2 * math.pi) * width))
     return "·" * at + "●" + "·" * (width - 1 - at)
