@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from queue import SimpleQueue
 from typing import Any, NamedTuple, TypeVar
 
@@ -20,14 +20,14 @@ class _Job(NamedTuple):
 class RunThreads:
     """Jobs are taken one by one, in order, so that a long one keeps none waiting that another thread could do."""
 
-    def __init__(self, threads: int, name: str) -> None:
+    def __init__(self, numbers: Iterable[int], name: str) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._done: deque[tuple[asyncio.Future[Any], Any, BaseException | None]] = deque()
         self._woken = False
         self._threads = [
             threading.Thread(target=self._work, args=(number,), name=f"{name}-{number}", daemon=True)
-            for number in range(threads)
+            for number in numbers
         ]
         for thread in self._threads:
             thread.start()

@@ -109,11 +109,11 @@ class Sandbox:
 
     def close(self) -> None:
         """No more runs; those that run end at once, as if their time were over."""
+        self._modules.clear()
         self._stopped.set()
         self._ticker.join()
         for _ in range(self._ticks):
             self._engine.increment_epoch()
-        self._modules.clear()
 
     def has(self, module_hash: str) -> bool:
         """Whether it is loaded."""

@@ -29,7 +29,7 @@ from actors.ritual.values import (
     outcome_codec,
     report_codec,
 )
-from actors.runtime.errors import ActorUnavailable, NotFound, RitualRejected
+from actors.runtime.errors import ActorUnavailable, Draining, NotFound, RitualRejected
 from actors.runtime.wire import Ask
 
 T = TypeVar("T")
@@ -38,7 +38,7 @@ THREADS: Final = 4
 DEATHS_MAX: Final = 2
 LOADS_MAX: Final = 3
 """Of one module for one run: more often it is evicted before it runs only where far too many are in use."""
-_LOOP_SLOT: Final = THREADS
+_LOOP_SLOT, _LOAD_SLOT, _CHECK_SLOT = range(THREADS, THREADS + 3)
 
 GAVE_UP: Final = "the sandbox died twice while this ritual ran; it is not run again, and the state is as it was"
 NOT_COMPILED: Final = "the sandbox died twice while it compiled this module; it is not tried again"
@@ -50,14 +50,18 @@ class SandboxHandler:
 
     def __init__(self, sandbox: Sandbox, fetch: Callable[[str], Awaitable[bytes | None]], marks: Path) -> None:
         self._sandbox, self._fetch = sandbox, fetch
-        self._marks = RunMarks(marks, THREADS + 1)
-        self._threads = RunThreads(THREADS, "ritual")
+        self._marks = RunMarks(marks, THREADS + 3)
+        self._running = RunThreads(range(THREADS), "ritual")
+        # Each a thread of its own: what is to be compiled waits neither for spinning rituals nor for those of an upload.
+        self._loading = RunThreads((_LOAD_SLOT,), "ritual-load")
+        self._checking = RunThreads((_CHECK_SLOT,), "ritual-check")
         self._suspects = asyncio.Lock()
+        self._closed = False
         self._loads: dict[str, asyncio.Task[None]] = {}
         self._runs = self._brief = self._failures = self._fuel = self._checks = 0
 
     async def __call__(self, ask: Ask) -> bytes:
-        """JSON of the RunOutcome or CheckReport. Raises Invalid, NotFound (no such ritual) and what ``fetch`` raises."""
+        """JSON of the RunOutcome or CheckReport. Raises Invalid, NotFound (no such ritual), Draining, what ``fetch`` raises."""
         command = codec.decode(ask.command)
         if isinstance(command, CheckRequest):
             return report_codec.encode(await self._check(command))
@@ -79,9 +83,11 @@ class SandboxHandler:
         }
 
     def close(self) -> None:
-        """Runs that are under way end at once."""
+        """Runs that are under way end at once. Blocks until they have."""
+        self._closed = True
         self._sandbox.close()
-        self._threads.close()
+        for threads in (self._running, self._loading, self._checking):
+            threads.close()
         self._marks.close()
 
     async def _run(self, request: RunRequest) -> RunOutcome:
@@ -94,7 +100,7 @@ class SandboxHandler:
                     await self._load(request)
                 if not deaths and (outcome := self._briefly(request)) is not None:
                     return outcome
-                return await self._guarded(request.run, lambda: self._sandbox.run(request))
+                return await self._guarded(self._running, request.run, lambda: self._sandbox.run(request))
             except ModuleMissing:
                 continue
             except RitualRejected as refusal:
@@ -126,7 +132,7 @@ class SandboxHandler:
         module = await self._fetch(request.ritual)
         if module is None:
             raise NotFound("there is no such ritual")
-        await self._guarded(key, lambda: self._sandbox.load(request.module_hash, module))
+        await self._guarded(self._loading, key, lambda: self._sandbox.load(request.module_hash, module))
 
     async def _check(self, request: CheckRequest) -> CheckReport:
         self._checks += 1
@@ -134,23 +140,25 @@ class SandboxHandler:
         key = _module_key(module_hash)
         if self._marks.deaths(key) >= DEATHS_MAX:
             return CheckReport(accepted=False, module_hash=module_hash, problems=(NOT_COMPILED,))
-        return await self._guarded(key, lambda: self._sandbox.check(request))
+        return await self._guarded(self._checking, key, lambda: self._sandbox.check(request))
 
-    async def _guarded(self, key: str, call: Callable[[], T]) -> T:
-        """On a thread, marked while it runs; a suspect alone."""
+    async def _guarded(self, threads: RunThreads, key: str, call: Callable[[], T]) -> T:
+        """On one of the threads, marked while it runs; a suspect alone."""
+        if self._closed:
+            raise Draining("this sandbox stops; try again")
         if not self._marks.deaths(key):
-            return await self._threads.run(lambda thread: self._marked(thread, key, call))
+            return await threads.run(lambda slot: self._marked(slot, key, call))
         async with self._suspects:
-            result = await self._threads.run(lambda thread: self._marked(thread, key, call))
+            result = await threads.run(lambda slot: self._marked(slot, key, call))
             self._marks.forget(key)
             return result
 
-    def _marked(self, thread: int, key: str, call: Callable[[], T]) -> T:
-        self._marks.begin(thread, key)
+    def _marked(self, slot: int, key: str, call: Callable[[], T]) -> T:
+        self._marks.begin(slot, key)
         try:
             return call()
         finally:
-            self._marks.end(thread)
+            self._marks.end(slot)
 
 
 def _module_key(module_hash: str) -> str:
