@@ -5,7 +5,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from driving import uuid
+from driving import BEGIN, uuid
+from group_driving import BRIEF
 
 from actors.runtime.codec import from_wire
 from actors.runtime.errors import BadRequest, Invalid
@@ -64,6 +65,27 @@ def test_values_out_of_bounds_are_invalid_and_named(fields: dict[str, Any]) -> N
     assert [error.path for error in refused.value.errors] == list(fields)
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"intention": "i" * 2_001},
+        {"intention": "a\0b"},
+        {"starts_in_s": -0.1},
+        {"starts_in_s": 3_601},
+        {"opening_s": 601},
+        {"integration_s": -1},
+        {"at": "2026-01-01T00:00:00"},
+        {"surprise": 1},
+    ],
+)
+def test_a_ritual_out_of_bounds_is_invalid_and_named(fields: dict[str, Any]) -> None:
+    brief = msgspec.to_builtins(BRIEF)
+    assert from_wire(c.BeginRitual, {"brief": brief}) == c.BeginRitual(brief=BRIEF)
+    with pytest.raises(Invalid) as refused:
+        from_wire(c.BeginRitual, {"brief": brief} | fields)
+    assert [error.path for error in refused.value.errors] == list(fields)
+
+
 def test_a_missing_field_is_named() -> None:
     with pytest.raises(Invalid) as refused:
         from_wire(c.CreateSpace, {"name": "n"})
@@ -96,6 +118,10 @@ def test_every_command_crosses_a_link_unchanged() -> None:
         c.Close(),
         c.SendMessage(body=b"1"),
         c.Pulse(phase_rad=math.pi),
+        c.BeginRitual(brief=BRIEF, intention="peace", parameters=b'{"a":1}', at=BEGIN),
+        c.AbortRitual(),
+        c.AbortRitual(ritual_run=uuid(1)),
+        c.GetRitual(),
         c.GetSpace(),
     ]
     assert [c.codec.decode(c.encode(command)) for command in commands] == commands
