@@ -67,9 +67,19 @@ class Sealer:
         except (InvalidTag, ValueError) as error:
             raise CannotUnseal(f"{table} {row_id} {seq}: the envelope was damaged or belongs elsewhere") from error
 
+    @property
+    def prefix(self) -> bytes:
+        """How envelopes of the newest key begin: 9 bytes, which are 12 characters in base64."""
+        return VERSION + self._key_id
+
+    @property
+    def prefix_text(self) -> str:
+        """The same as ``to_text`` has it."""
+        return to_text(self.prefix)
+
     def current(self, data: bytes) -> bool:
         """Whether this is an envelope of the newest key, so that ``rekey`` can pass over it."""
-        return is_sealed(data) and data[1 : 1 + KEY_ID_BYTES] == self._key_id
+        return data.startswith(self.prefix)
 
 
 class Unsealed:

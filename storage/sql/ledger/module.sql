@@ -1,0 +1,1 @@
+SELECT wasm_module_data FROM sacred_rituals WHERE id = $1

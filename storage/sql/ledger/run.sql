@@ -1,0 +1,1 @@
+SELECT id, practitioner_id, status, error_code, fuel, result FROM ritual_sessions WHERE id = $1::uuid
