@@ -145,7 +145,7 @@ def _imports(abi: Abi, sections: Sections) -> Iterator[str]:
     for one in sections.imports:
         if abi == "codex" and one.module == "codex" and one.kind == "function" and one.name in CODEX:
             if one.type != CODEX[one.name]:
-                yield f"the import `codex.{one.name}` has the type {one.type}; it is {CODEX[one.name]}"
+                yield f"the import `codex.{one.name}` has the type {_type(one.type)}; it is {CODEX[one.name]}"
         else:
             yield _forbidden(one, abi)
 

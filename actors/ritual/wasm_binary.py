@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, NamedTuple, TypeVar
 
+from actors.ritual.abi_values import shown
+
 T = TypeVar("T")
 
 MAGIC: Final = b"\0asm"
@@ -234,7 +236,7 @@ def _imports(reader: _Reader, found: Sections) -> None:
     def one() -> Import:
         module, name, kind = reader.name(), reader.name(), reader.byte()
         if kind >= len(_KINDS):
-            raise Garbled(f"an import of an unknown kind (0x{kind:02x}): {module}.{name}")
+            raise Garbled(f"an import of an unknown kind (0x{kind:02x}): {shown(module)}.{shown(name)}")
         type_ = None
         if kind == 0:
             index = reader.u32()
@@ -277,7 +279,7 @@ def _exports(reader: _Reader, found: Sections) -> None:
     def one() -> Export:
         name, kind, index = reader.name(), reader.byte(), reader.u32()
         if kind >= len(_KINDS):
-            raise Garbled(f"an export of an unknown kind (0x{kind:02x}): {name}")
+            raise Garbled(f"an export of an unknown kind (0x{kind:02x}): {shown(name)}")
         return Export(name, _KINDS[kind], index)
 
     found.exports = reader.vector(one)

@@ -105,9 +105,7 @@ def test_chance_lies_in_the_unit_interval(run: str) -> None:
 
 def test_what_a_new_state_leaves_out_stays() -> None:
     draft = draft_of_state(b'{"symbols":["Mirror","Key","Key"]}', BEFORE, "it")
-    assert draft.state == ArchetypalState(
-        archetypes=BEFORE.archetypes, energies=BEFORE.energies, symbols=("Mirror", "Key", "Key")
-    )
+    assert draft.state == structs.replace(BEFORE, symbols=("Mirror", "Key", "Key"))
     assert draft.emerged_symbols == ("Key",)
 
 
