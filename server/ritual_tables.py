@@ -23,7 +23,6 @@ SMALLEST: Final = 0.0005
 def print_report(console: Console, file: str, report: CheckReport) -> None:
     """What is known of a module."""
     table = _table()
-    most = f" to {report.memory_pages_max}" if report.memory_pages_max is not None else ""
     for what, value in (
         (file, "accepted" if report.accepted else "refused"),
         ("abi", report.abi or "unknown"),
@@ -31,13 +30,19 @@ def print_report(console: Console, file: str, report: CheckReport) -> None:
         ("imports", ", ".join(report.imports) or "none"),
         ("exports", ", ".join(report.exports) or "none"),
         ("functions", f"{report.functions:,}"),
-        ("memory", f"{report.memory_pages_min}{most} pages of 64 KiB"),
+        ("memory", _memory(report)),
         ("dry run", _dry_run(report)),
         *(("refused:" if n == 0 else "", problem) for n, problem in enumerate(report.problems)),
         *(("note:" if n == 0 else "", note) for n, note in enumerate(report.notes)),
     ):
         table.add_row(Text(what), Text(value))
     console.print(table)
+
+
+def _memory(report: CheckReport) -> str:
+    pages, most = report.memory_pages_min, report.memory_pages_max
+    limit = "" if most is None else f", at most {most}"
+    return f"{pages} page{'' if pages == 1 else 's'} of 64 KiB{limit}"
 
 
 def _dry_run(report: CheckReport) -> str:
