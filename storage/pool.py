@@ -106,6 +106,8 @@ def _refuse(value: Any) -> Any:
 def _has_nan(value: Any) -> bool:
     if isinstance(value, float):
         return not isfinite(value)
+    if isinstance(value, msgspec.Struct):
+        return any(_has_nan(getattr(value, name)) for name in value.__struct_fields__)
     if isinstance(value, Mapping):
         return any(_has_nan(item) for item in value.values())
     if isinstance(value, list | tuple):

@@ -54,8 +54,19 @@ def test_errors_are_translated_with_their_cause() -> None:
     assert refused.value.__cause__ is bad
 
 
+class Of(msgspec.Struct):
+    value: float
+
+
 @pytest.mark.parametrize(
-    "bad", [float("nan"), {"a": [1, (float("inf"),)]}, {"a": object()}, {1.5: None, "x": {2, object()}}]
+    "bad",
+    [
+        float("nan"),
+        {"a": [1, (float("inf"),)]},
+        {"a": object()},
+        {1.5: None, "x": {2, object()}},
+        {"a": Of(float("nan"))},
+    ],
 )
 def test_what_is_not_json_is_a_bad_value(bad: object) -> None:
     with pytest.raises(BadValue):
