@@ -31,13 +31,22 @@ def write_down(run_dir: Path, address: ShardAddress) -> None:
     write_private(_file(run_dir, address.kind, address.shard), text)
 
 
+def written_address(run_dir: Path, kind: str, shard: str) -> ShardAddress | None:
+    """Where a shard on this machine said that it listens."""
+    try:
+        return msgspec.json.decode(_file(run_dir, kind, shard).read_bytes(), type=ShardAddress)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
 class AddressBook:
     """Finds one shard, again and again. ``ask`` asks Ray; it raises LookupError where Ray cannot tell now."""
 
     def __init__(
         self, run_dir: Path, node: str, kind: str, shard: str, ask: Callable[[], Awaitable[ShardAddress]]
     ) -> None:
-        self._file, self._node, self._ask = _file(run_dir, kind, shard), node, ask
+        self._written_by = run_dir, kind, shard
+        self._node, self._ask = node, ask
         self._tried: ShardAddress | None = None
 
     async def find(self) -> ShardAddress:
@@ -55,8 +64,5 @@ class AddressBook:
             asking.cancel()
 
     def _written(self) -> ShardAddress | None:
-        try:
-            written = msgspec.json.decode(self._file.read_bytes(), type=ShardAddress)
-        except (OSError, msgspec.DecodeError):
-            return None
-        return written if written.node == self._node else None
+        written = written_address(*self._written_by)
+        return written if written is not None and written.node == self._node else None

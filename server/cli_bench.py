@@ -126,6 +126,9 @@ def rituals(
     seconds: Seconds = 10.0,
     runs: Annotated[int | None, typer.Option(min=1, help="Stop after so many runs instead.")] = None,
     ritual: Annotated[str, typer.Option(help="A built-in ritual of the codex ABI.")] = "shadow_integration",
+    inside: Annotated[
+        bool, typer.Option("--inside", help="Ask the shard itself, without gateway and sockets.")
+    ] = False,
     port: Port = None,
     data_dir: DataDir = None,
     json: AsJson = False,
@@ -140,7 +143,7 @@ def rituals(
 
     work = bench.run(
         socket_url(settings, port, None), status=status, practitioners=practitioners, seconds=seconds, runs=runs,
-        ritual=ritual, console=_console(json),
+        ritual=ritual, inside=settings.data_dir if inside else None, console=_console(json),
     )  # fmt: skip
     _finish(work, json)
 

@@ -304,7 +304,8 @@ class _ClientConnection(_Frames):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._client.lost(self.generation)
-        self.closed.set_result(None)
+        if not self.closed.done():  # who waited for it may have been cancelled
+            self.closed.set_result(None)
         if not self.proven.done():
             self.proven.set_exception(ConnectionError("it hung up in the handshake"))
             self.proven.exception()  # seen: whoever waited may be gone

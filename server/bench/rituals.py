@@ -13,16 +13,18 @@ import itertools
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
+from pathlib import Path
 from typing import Any, Final
 
 import psutil
 import wasmtime
-from actors.ritual.builtin.builtin import BUILTINS
 from rich.console import Console
 
+from actors.ritual.builtin.builtin import BUILTINS, ritual_id
 from actors.runtime.errors import SanghaError
 from server.bench import show
 from server.bench.accounts import tokens_of_new_accounts
+from server.bench.inside import Inside, Runner, brief_of
 from server.client import Client
 
 RAW_S: Final = 2.0
@@ -114,9 +116,15 @@ async def run(
     seconds: float = 10.0,
     runs: int | None = None,
     ritual: str = "shadow_integration",
+    inside: Path | None = None,
     console: Console | None = None,
 ) -> dict[str, Any]:
-    """Measure for ``seconds``, or until ``runs`` were done. Prints a table, returns it."""
+    """Measure for ``seconds``, or until ``runs`` were done. Prints a table, returns it.
+
+    ``inside`` is the server's data directory: then the shard is asked without gateway and sockets.
+    """
+    if inside is not None:
+        return await _run_inside(inside, status, practitioners, seconds, ritual, console)
     tokens = await tokens_of_new_accounts(url, practitioners)
     raw = raw_runs_per_s(ritual)
     load = Load(ritual, runs)
@@ -126,21 +134,58 @@ async def run(
         before = sandbox_memory_mb(await status())
         elapsed_s = await _measure(load, clients, seconds)
         after = sandbox_memory_mb(await status())
-    times = sorted(load.latencies_ms)
-    figures = {
+    figures = _figures(ritual, practitioners, load.latencies_ms, load.failed, elapsed_s, raw)
+    figures |= {"sandbox_mb_before": before, "sandbox_mb_after": after}
+    show(console, "ritual runs", figures)
+    return figures
+
+
+def _figures(
+    ritual: str, practitioners: int, latencies_ms: list[float], failed: int, elapsed_s: float, raw: float
+) -> dict[str, Any]:
+    times = sorted(latencies_ms)
+    return {
         "ritual": ritual,
         "practitioners": practitioners,
         "runs": len(times),
-        "failed": load.failed,
+        "failed": failed,
         "runs_per_s": round(len(times) / elapsed_s),
         "raw_runs_per_s": round(raw),
         "of_raw": round(len(times) / elapsed_s / raw, 3),
         "p50_ms": round(times[len(times) // 2], 2),
         "p99_ms": round(times[len(times) * 99 // 100], 2),
-        "sandbox_mb_before": before,
-        "sandbox_mb_after": after,
     }
-    show(console, "ritual runs", figures)
+
+
+async def _run_inside(
+    data_dir: Path,
+    status: Callable[[], Awaitable[Mapping[str, Any]]],
+    practitioners: int,
+    seconds: float,
+    ritual: str,
+    console: Console | None,
+) -> dict[str, Any]:
+    raw = raw_runs_per_s(ritual)
+    links, latencies_ms = Inside(data_dir), list[float]()
+    try:
+        brief = await brief_of(links, ritual_id(BUILTINS[ritual]))
+        runners = [Runner(links, brief, latencies_ms) for _ in range(practitioners)]
+        await asyncio.gather(*(runner.enter(START["archetypes"]) for runner in runners))
+        before, began = sandbox_memory_mb(await status()), time.perf_counter()
+        for runner in runners:
+            runner.begin()
+        await asyncio.sleep(seconds)
+        elapsed_s, done = time.perf_counter() - began, len(latencies_ms)
+        for runner in runners:
+            runner.going = False
+        await asyncio.gather(*(runner.ended for runner in runners))
+        after = sandbox_memory_mb(await status())
+    finally:
+        await links.close()
+    failed = sum(runner.failed for runner in runners)
+    figures = _figures(ritual, practitioners, latencies_ms[:done], failed, elapsed_s, raw)
+    figures |= {"sandbox_mb_before": before, "sandbox_mb_after": after}
+    show(console, "ritual runs inside shard and sandbox", figures)
     return figures
 
 
