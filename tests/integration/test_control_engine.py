@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import time
 import uuid
 from collections.abc import AsyncIterator
 from typing import Any
@@ -26,7 +27,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)
 BUILTIN = {
     "shadow_integration",
     "archetype_invocation",
-    "archetype_invocation",
+    "energy_attunement",
     "void_contemplation",
     "energy_integration",
     "transformation_completion",
@@ -242,6 +243,12 @@ async def test_a_reflection_says_which_model_spoke_and_that_it_cannot_say_how_su
     await maya.call("POST", "/api/state/reflection", 404, json={"session_id": str(uuid.uuid4())})
 
 
+async def _meets(client: Client, starts_at: str) -> float:
+    """When this client thinks that it is time."""
+    await client.until(starts_at)
+    return time.monotonic()
+
+
 async def _until_closed(stream: Stream) -> Any:
     async for event in stream:
         if event.event == "ritual_closed":
@@ -276,6 +283,7 @@ async def test_a_group_ritual_is_begun_over_http_and_lived_over_the_collective_s
         await friend.call("POST", "/api/collective/rituals", 403, json=begin)
         begun = await leader.call("POST", "/api/collective/rituals", 201, json=begin)
         first, second = await asyncio.gather(_until_closed(ones), _until_closed(twos))
+    assert max(noticed) - min(noticed) < 0.02, "they meet at the server's time, each by its own clock and offset"
     assert first == second
     assert first["ritual_run"] == begun["ritual_run"]
     assert first["transformed"] == 2
