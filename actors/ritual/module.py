@@ -10,8 +10,9 @@ Who exports both ``execute`` and ``execute_ritual`` is refused: nothing is guess
 
 What no problem was found in may still be refused by the compiler, which alone knows whether the code is valid. The limits on
 functions are there because compiling cannot be interrupted. Measured on one core: 10,000 empty functions 0.3 s, 100,000 2 s
-and 600 MB; branches among 2,000 locals in a body of 64 KiB 1 s, of 128 KiB 3.4 s (it grows with the square), in one of
-512 KiB with one local 0.7 s. So functions are counted, and of each its size and size × locals are bounded.
+and 600 MB; a body of 128 KiB made to be slow (branches with 1,000 values on the stack) 3.5 s, of 510 KiB 64 s and 1.4 GB, for
+it grows with the square; branches among 1,000 locals in 128 KiB 8 s. So functions are counted, their size is bounded, and so
+is the sum of size × (size / 256 + locals).
 """
 
 from __future__ import annotations
@@ -28,10 +29,10 @@ from actors.runtime.entity import Struct
 PAGE_BYTES: Final = 65_536
 MEMORY_BYTES: Final = 256 * 2**20
 FUNCTIONS_MAX: Final = 10_000
-BODY_BYTES_MAX: Final = 512 * 1024
+BODY_BYTES_MAX: Final = 128 * 1024
 LOCALS_MAX: Final = 10_000
-COMPILE_COST_MAX: Final = 128 * 2**20
-"""Σ size × (locals + 16) over the function bodies: some seconds at the very worst."""
+COMPILE_COST_MAX: Final = 2**27
+"""Some seconds at the very worst. 4 MiB of usual functions (2 KB, 15 locals) cost 0.7 of it, 1 MiB of them a fifth."""
 EXPORTS_MAX: Final = 1_000
 GLOBALS_AND_TABLES_MAX: Final = 16
 TABLE_ELEMENTS_MAX: Final = 10_000
@@ -196,8 +197,8 @@ def _sizes(sections: Sections) -> Iterator[str]:
         yield f"its largest function has {largest:,} bytes of code; {BODY_BYTES_MAX:,} are allowed"
     if (most := max((body.locals for body in sections.bodies), default=0)) > LOCALS_MAX:
         yield f"one of its functions has {most:,} local variables; {LOCALS_MAX:,} are allowed"
-    elif sum(body.size * (body.locals + 16) for body in sections.bodies) > COMPILE_COST_MAX:
-        yield "its functions are too large for their many local variables: compiling them would take too long; split them"
+    elif sum(body.size * (body.size // 256 + body.locals) for body in sections.bodies) > COMPILE_COST_MAX:
+        yield "its functions are too large, or have too many local variables: compiling them would take too long; split them"
     if len(sections.exports) > EXPORTS_MAX:
         yield f"it has {len(sections.exports):,} exports; {EXPORTS_MAX:,} are allowed"
     if len(sections.tables) > GLOBALS_AND_TABLES_MAX:
