@@ -282,6 +282,7 @@ async def test_a_group_ritual_is_begun_over_http_and_lived_over_the_collective_s
             await who.call("PUT", "/api/users/archetypal_state", json=STATE)
         await friend.call("POST", "/api/collective/rituals", 403, json=begin)
         begun = await leader.call("POST", "/api/collective/rituals", 201, json=begin)
+        noticed = await asyncio.gather(*(_meets(client, begun["starts_at"]) for client in (one, two)))
         first, second = await asyncio.gather(_until_closed(ones), _until_closed(twos))
     assert max(noticed) - min(noticed) < 0.02, "they meet at the server's time, each by its own clock and offset"
     assert first == second
