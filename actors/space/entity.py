@@ -18,14 +18,10 @@ from typing import Any, ClassVar, Final
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from actors.practitioner import commands as practitioner
 from actors.ritual.values import Brief
-from actors.runtime.codec import NULL, has_nul, invalid, tag_of
+from actors.runtime.codec import has_nul, invalid, tag_of
 from actors.runtime.entity import (
-    DURABLE,
-    LATEST,
     NOTHING_OWED,
-    Address,
     Agenda,
     AlarmFired,
     Attached,
@@ -34,7 +30,6 @@ from actors.runtime.entity import (
     Context,
     Decision,
     Detached,
-    Effect,
     EffectDone,
     Published,
     Push,
@@ -45,12 +40,12 @@ from actors.runtime.entity import (
     Upsert,
 )
 from actors.runtime.errors import BadRequest, Conflict, FieldError, Forbidden, Full, TooLarge
-from actors.space import access, conduct, telling
+from actors.space import access, conduct, facilitation, showing, telling
 from actors.space import commands as c
 from actors.space import events as e
 from actors.space import group_events as r
 from actors.space import presence as p
-from actors.space.coherence import Coherence
+from actors.space.showing import space_object
 from actors.space.state import SpaceState, changes, decode, encode, evolve
 
 SLUG_SCOPE: Final = "space.slug"
@@ -63,6 +58,12 @@ SWEEP_APART: Final = timedelta(seconds=1)
 """Sweeps are at least this far apart: who goes within the same second goes with the same sweep."""
 
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+_CHANGES_THE_ROW: Final = frozenset(
+    {e.Created, e.Updated, e.Joined, e.Left, e.Closed, r.RitualIntegration, r.RitualInsight}
+)
+_BODY: Final = showing.BODIES
 
 
 class SpaceLimits(Struct, frozen=True, kw_only=True):
@@ -150,7 +151,7 @@ class SpaceKind:
             return ()
         if type(event) is r.RitualInsight:
             return () if event.insight is None else (telling.insight_row(event, event.insight, state.id, at),)
-        row = Upsert(table="collective_spaces", values=_row(state))
+        row = Upsert(table="collective_spaces", values=showing.row(state))
         if state.slug is None:
             return (row,)
         if type(event) is e.Created:
@@ -168,7 +169,7 @@ class SpaceKind:
         if not state.outbox:
             return Agenda(alarms=alarms, effects=state.effects)
         return Agenda(
-            alarms=alarms, effects={**{id_: _notification(state, id_) for id_ in state.outbox}, **state.effects}
+            alarms=alarms, effects={**{id_: showing.notification(state, id_) for id_ in state.outbox}, **state.effects}
         )
 
     def publish(self, event: e.SpaceEvent) -> Published | None:
@@ -190,7 +191,7 @@ class SpaceKind:
 
     def greeting(self, state: SpaceState, context: Context) -> Sequence[Push]:
         """The full presence, for a session that begins to follow."""
-        return (_presence_push(self._everyone(state, context).items(), (), full=True),)
+        return (showing.presence_push(self._everyone(state, context).items(), (), full=True),)
 
     def may_read(self, state: SpaceState, context: Context) -> None:
         """Participants and the facilitator read the history. Raises NotFound, Forbidden."""
@@ -362,14 +363,14 @@ class SpaceKind:
 
     def _begin_ritual(self, state: SpaceState, command: c.BeginRitual, context: Context) -> Decision:
         moment = self._moment(context)
-        return conduct.decision(conduct.begin(state, command, context, moment), moment)
+        return conduct.decision(facilitation.begin(state, command, context, moment), moment)
 
     def _abort_ritual(self, state: SpaceState, command: c.AbortRitual, context: Context) -> Decision:
         moment = self._moment(context)
-        return conduct.decision(conduct.abort(state, command, context, moment), moment)
+        return conduct.decision(facilitation.abort(state, command, context, moment), moment)
 
     def _get_ritual(self, state: SpaceState, command: c.GetRitual, context: Context) -> Decision:
-        return Decision(reply=conduct.get(state, context))
+        return Decision(reply=facilitation.get(state, context))
 
     def _get(self, state: SpaceState, command: c.GetSpace, context: Context) -> Decision:
         caller = access.known(state, context)
@@ -446,9 +447,9 @@ class SpaceKind:
         here = p.connected(context.present, state.participants)
         turn = p.settle(live.presence, here, state.participants, now, self._presence_grace)
         pulses = p.heard(live.pulses, now, state.participants)
-        pushes = [_presence_push(turn.joined, turn.left)] if turn.joined or turn.left else []
+        pushes = [showing.presence_push(turn.joined, turn.left)] if turn.joined or turn.left else []
         if p.may_tell(pulses, now):
-            pushes.append(_coherence_push(p.agreement(pulses), p.phases(pulses)))
+            pushes.append(showing.coherence_push(p.agreement(pulses), p.phases(pulses)))
             pulses = p.told(pulses, now)
         news, progress = conduct.progress(after, moment)
         return Decision(
@@ -490,102 +491,6 @@ def _session_end(caller: Caller) -> datetime | None:
     if caller.expires_at is None:
         raise BadRequest("a guest's session has to have an end")
     return datetime.fromtimestamp(caller.expires_at, UTC)
-
-
-# What is said
-
-
-def space_object(state: SpaceState) -> dict[str, Any]:
-    """The space as clients see it."""
-    return {
-        "id": state.id,
-        "slug": state.slug,
-        "name": state.name,
-        "purpose": state.purpose,
-        "tradition": state.tradition,
-        "participant_limit": state.participant_limit,
-        "current_participants": len(state.participants),
-        "access_level": state.access_level,
-        "facilitator": state.facilitator,
-        "ritual_schedule": state.ritual_schedule,
-        "shared_state": state.shared_state,
-        "created_at": state.created_at,
-    }
-
-
-def _row(state: SpaceState) -> dict[str, Any]:
-    """``collective_spaces``; ``facilitator_id`` may be a guest's, so the seed's foreign key is dropped."""
-    return {
-        "id": state.id,
-        "name": state.name,
-        "purpose": state.purpose,
-        "tradition": state.tradition,
-        "facilitator_id": state.facilitator,
-        "participant_limit": state.participant_limit,
-        "current_participants": len(state.participants),
-        "shared_state": state.shared_state,
-        "ritual_schedule": None if state.ritual_schedule == NULL else state.ritual_schedule,
-        "access_level": state.access_level,
-        "created_at": state.created_at,
-        "slug": state.slug,
-        "updated_at": state.updated_at,
-        "closed_at": state.closed_at,
-    }
-
-
-_CHANGES_THE_ROW: Final = frozenset(
-    {e.Created, e.Updated, e.Joined, e.Left, e.Closed, r.RitualIntegration, r.RitualInsight}
-)
-
-
-def _created_body(event: e.Created) -> dict[str, Any]:
-    return {
-        "name": event.name,
-        "purpose": event.purpose,
-        "slug": event.slug,
-        "tradition": event.tradition,
-        "participant_limit": event.participant_limit,
-        "access_level": event.access_level,
-        "ritual_schedule": event.ritual_schedule,
-    }
-
-
-_BODY: Final[Mapping[type, Callable[[Any], Any]]] = {
-    e.Created: _created_body,
-    e.Updated: changes,
-    e.Invited: lambda event: {"practitioner": event.practitioner},
-    e.Joined: lambda event: {},
-    e.Renamed: lambda event: {},
-    e.Left: lambda event: {"reason": event.reason},
-    e.Message: lambda event: event.body,
-    e.Closed: lambda event: {"reason": event.reason},
-    **telling.BODIES,
-}
-
-
-def _notification(state: SpaceState, effect: str) -> Effect:
-    notice = state.outbox[effect]
-    command = practitioner.NotifyInvitation(
-        space=state.id, name=notice.space_name, by=notice.by, by_name=notice.by_name
-    )
-    target = Address("practitioner", notice.practitioner)
-    return Effect(id=effect, target=target, command=practitioner.encode(command))
-
-
-def _presence_push(joined: Iterable[tuple[str, str]], left: Iterable[tuple[str, str]], *, full: bool = False) -> Push:
-    fields: dict[str, Any] = {"joined": _people(joined), "left": _people(left)}
-    return Push(event="presence", fields=fields | ({"full": True} if full else {}), lane=DURABLE)
-
-
-def _people(people: Iterable[tuple[str, str]]) -> list[dict[str, str]]:
-    return [{"id": who, "name": name} for who, name in people]
-
-
-def _coherence_push(agreed: Coherence, phases: Mapping[str, float] | None) -> Push:
-    fields: dict[str, Any] = {"phase_coherence": agreed.r, "unbiased": agreed.unbiased, "n": agreed.n}
-    if phases is not None:
-        fields["phases"] = phases
-    return Push(event="coherence", fields=fields, lane=LATEST, key="coherence")
 
 
 # Decisions
