@@ -139,6 +139,7 @@ class Guest:
 
     def close(self) -> None:
         """Gives its memory back."""
+        self.refusal = None  # it knows the frames that raised it, and they know this
         _store_delete(self._store)
 
     def start(self, prepared: int) -> None:

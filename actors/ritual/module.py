@@ -89,7 +89,6 @@ class Inspection(Struct, frozen=True, kw_only=True):
     functions: int = 0
     memory_pages_min: int = 0
     memory_pages_max: int | None = None
-    has_start: bool = False
 
 
 def inspect(data: bytes, memory_limit_bytes: int = MEMORY_BYTES) -> Inspection:
@@ -116,7 +115,6 @@ def inspect(data: bytes, memory_limit_bytes: int = MEMORY_BYTES) -> Inspection:
         functions=len(sections.functions),
         memory_pages_min=memory.minimum,
         memory_pages_max=memory.maximum,
-        has_start=sections.start is not None,
     )
 
 

@@ -22,6 +22,7 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import hmac
+import sys
 import threading
 import time
 from pathlib import Path
@@ -40,13 +41,16 @@ from actors.ritual.values import CheckReport, CheckRequest, RunOutcome, RunReque
 from actors.runtime.entity import Struct
 from actors.runtime.errors import RitualRejected
 
+if sys.platform != "win32":
+    import resource
+
 BRIEF_FUEL: Final = 50_000
 """Of a run that holds the interpreter's lock: half a millisecond."""
 TICK_S: Final = 0.05
 MEMORY_BYTES_MAX: Final = 2**32
 """What 32-bit addresses reach."""
 CONCURRENT: Final = 16
-"""Instances at a time. Each reserves 4 GiB of addresses, not of memory."""
+"""Instances at a time; more threads wait. Each reserves 4 GiB of addresses, not of memory."""
 CHECK_RUN: Final = "00000000-0000-0000-0000-000000000000"
 
 
@@ -70,8 +74,8 @@ class Prepared:
     """A compiled module with its imports resolved."""
 
     def __init__(self, module: wasmtime.Module, pre: wasmtime.InstancePre, inspection: Inspection) -> None:
-        self.abi, self.calls, self.slow = inspection.abi, inspection.calls, inspection.has_start
-        """``slow``: it is known not to end briefly."""
+        self.abi, self.calls, self.slow = inspection.abi, inspection.calls, False
+        """``slow``: its last run did not end briefly."""
         self._module, self._pre = module, pre
         self.address = ctypes.cast(pre.ptr(), ctypes.c_void_p).value or 0
 
@@ -98,6 +102,7 @@ class Sandbox:
         disk = DiskCache(cache_dir, cache_key, repr(self.limits)) if cache_dir is not None and cache_key else None
         self._modules: ModuleCache[Prepared] = ModuleCache(self._engine, disk)
         self._local = _Local()
+        self._room = threading.Semaphore(CONCURRENT)
         self._ticks = int(self.limits.deadline_s / TICK_S) + 2
         self._stopped = threading.Event()
         self._ticker = threading.Thread(target=self._tick, name="sandbox-epoch", daemon=True)
@@ -176,6 +181,10 @@ class Sandbox:
 
     def _attempt(self, prepared: Prepared, request: RunRequest, *, brief: bool) -> tuple[RunOutcome, bool]:
         """The outcome, and whether a failure is one that the ritual itself declared."""
+        with self._room:
+            return self._attempt_now(prepared, request, brief=brief)
+
+    def _attempt_now(self, prepared: Prepared, request: RunRequest, *, brief: bool) -> tuple[RunOutcome, bool]:
         started = time.perf_counter_ns()
         limits = self.limits
         guest = Guest(
@@ -304,6 +313,8 @@ def _config(limits: SandboxLimits) -> wasmtime.Config:
     config.parallel_compilation = False
     config.max_wasm_stack = limits.stack_bytes
     config.memory_may_move = False
+    if _addresses_are_limited():  # else 4 GiB for each memory, which spares the guest every check of an address
+        config.memory_reservation = min(limits.memory_bytes, MEMORY_BYTES_MAX)
     for name in ("threads", "memory64", "multi_memory", "relaxed_simd", "gc", "function_references", "exceptions"):
         setattr(config, f"wasm_{name}", False)
     for name in ("component_model", "custom_page_sizes", "stack_switching", "wide_arithmetic"):
@@ -311,6 +322,12 @@ def _config(limits: SandboxLimits) -> wasmtime.Config:
     config.gc_support = False
     _pool(config, limits)
     return config
+
+
+def _addresses_are_limited() -> bool:
+    if sys.platform == "win32":
+        return False
+    return resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
 
 
 def _pool(config: wasmtime.Config, limits: SandboxLimits) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import sys
 from pathlib import Path
 
@@ -25,6 +26,8 @@ class Announcing(Sandbox):
 
 
 async def main(mode: str, marks: str) -> None:
+    if mode == "limited":
+        resource.setrlimit(resource.RLIMIT_AS, (12 * 2**30,) * 2)
     module = SPINNING if mode == "spin" else guests.GOOD
     limits = SandboxLimits(fuel=10**18, deadline_s=600) if mode == "spin" else SandboxLimits()
 

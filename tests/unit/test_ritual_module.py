@@ -123,7 +123,6 @@ def test_what_a_module_has_is_told() -> None:
         functions=1,
         memory_pages_min=2,
         memory_pages_max=16,
-        has_start=True,
     )
 
 
