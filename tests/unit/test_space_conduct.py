@@ -702,3 +702,12 @@ def test_a_crowd_is_counted_and_not_listed() -> None:
     circle.do(c.AbortRitual(), A)
     assert len(circle.summary["absent"]) == 200
     assert circle.summary["counts"]["absent"] == 1_100
+
+
+def test_a_roster_too_long_to_tell_is_found_by_asking() -> None:
+    circle = Circle(1_001, participant_limit=2_000)
+    circle.begin()
+    circle.tick(10)
+    body = circle.body("ritual_opening")
+    assert (body["roster"], body["participants"]) == (None, 1_001)
+    assert circle.reply(c.GetRitual(), B)["current"]["you"] == "called"
