@@ -1,15 +1,17 @@
 """One run of a module inside wasmtime: a fresh store and instance, its memory read and written only after a check.
 
 It stands on wasmtime's C API, by way of the library and the structures that wasmtime-py ships, because the wrappers cost
-more than the ritual. Measured on one core, a codex ritual with six host calls and three exported functions: wasmtime-py's
-own Store, instantiate and calls 55-65 µs; this 15-19 µs. What made the difference, in that order:
+more than the ritual. Measured on one core, a codex ritual with six host calls: through wasmtime-py's own Store, instantiate
+and call of one function 55-68 µs; the same and two more functions here 15-19 µs, 21-25 with names checked and the outcome
+built. Where it went:
 
-* callbacks take the raw values ("unchecked" functions) and no Caller: 30 µs down to 9 for six calls;
-* exports are looked up by name instead of wrapping all of them, and a function's type is looked at once, when the module is
+* store and instance: 17-19 µs with wasmtime-py, 11.5 µs past its wrappers, 4.4 µs with the pooling allocator besides, 3.4 µs
+  with the first pages kept resident;
+* exports and calls: 47 µs with wasmtime-py, 12-14 µs here. Callbacks take raw values ("unchecked" functions) and no Caller,
+  exports are looked up by name instead of wrapping all of them, and a function's type is looked at once, when the module is
   loaded (``sandbox``), not on every call;
-* the pooling allocator: store and instance 8.5 µs instead of 17, and with pages kept resident 3.4 instead of 4.4;
-* short calls hold the interpreter's lock (PyDLL): giving it up and getting it back costs more than they last, and on a busy
-  process getting it back can take 5 ms.
+* short calls hold the interpreter's lock (PyDLL): giving it up and getting it back costs more than they last, and where the
+  process is busy getting it back may take Python's switch interval, 5 ms.
 
 Only what runs the guest gives the lock up, unless the run is ``brief``: its fuel ends within half a millisecond (bulk
 operations pay fuel by size, so fuel bounds time in native code too), and then keeping it is right.

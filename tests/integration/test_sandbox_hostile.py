@@ -10,6 +10,7 @@ import guests
 import pytest
 from guests import bare, codex, legacy, sangha, wasm
 
+from actors.ritual.builtin.builtin import BUILTINS, upload_command
 from actors.ritual.sandbox import Sandbox, SandboxLimits
 from actors.ritual.values import CheckRequest, RunOutcome
 from actors.runtime.errors import RitualRejected
@@ -363,7 +364,8 @@ def test_a_module_of_4_mib_exactly_runs(sandbox: Sandbox) -> None:
 
 def test_truncated_and_bit_flipped_modules_never_hurt(sandbox: Sandbox) -> None:
     chance = random.Random(7)
-    examples = [guests.GOOD, legacy('{"symbols":["Key"]}'), sangha('{"state":{"symbols":["Key"]}}')]
+    builtins = [upload_command(builtin).module for builtin in BUILTINS.values()]
+    examples = [*builtins, guests.GOOD, legacy('{"symbols":["Key"]}'), sangha('{"state":{"symbols":["Key"]}}')]
     accepted = refused = 0
     for number in range(600):
         module = bytearray(chance.choice(examples))
