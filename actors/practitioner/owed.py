@@ -11,7 +11,7 @@ from actors.oracle import values as oracle
 from actors.practitioner import reflection as reflections
 from actors.practitioner import runs
 from actors.practitioner.events import Run
-from actors.practitioner.state import PractitionerState, Rated, Use
+from actors.practitioner.state import PractitionerState, Rated, Use, number_of_use
 from actors.ritual import commands as ritual
 from actors.ritual import values as sandbox
 from actors.runtime.entity import NOTHING_OWED, Address, Agenda, Effect
@@ -52,7 +52,13 @@ def _run(state: PractitionerState, run: Run) -> Effect:
 
 
 def _use(state: PractitionerState, id_: str, use: Use) -> Effect:
-    return Effect(id=id_, target=Address("ritual", use.ritual), command=ritual.encode(ritual.RecordUse(run=use.run)))
+    return Effect(
+        id=id_,
+        target=Address("ritual", use.ritual),
+        command=ritual.encode(ritual.RecordUse(run=use.run)),
+        series="use",  # a look into the ritual's journal for each was half of what a run cost
+        number=number_of_use(id_),
+    )
 
 
 def _rating(state: PractitionerState, id_: str, rated: Rated) -> Effect:

@@ -110,6 +110,11 @@ def use_id(run: e.Run) -> str:
     return f"use-{run.number}"
 
 
+def number_of_use(effect: str) -> int:
+    """The run's number, from the effect's id."""
+    return int(effect.removeprefix("use-"))
+
+
 def usage_on(state: PractitionerState, at: datetime) -> Usage:
     """What was used up on the day of ``at``."""
     day = at.date().isoformat()

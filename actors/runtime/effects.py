@@ -60,8 +60,7 @@ class Effects:
 
         if self._shard.stopped:
             return
-        operation = f"effect:{self._shard.kind.kind}:{cell.id}:{effect.id}"
-        self._post.post(effect.target, effect.command, operation, answered)
+        self._post.post(effect.target, effect.command, operation_of(self._shard.kind.kind, cell.id, effect), answered)
 
     def alarm(self, cell: Cell, work: Work) -> Entry:
         """What comes of the runtime's own alarm: it stands until there are no effects left."""
@@ -69,3 +68,10 @@ class Effects:
         due_at = self._shard.clock.now() + ALARM_AFTER if cell.agenda.effects else None
         entry.alarms.append(Alarm(entity_id=cell.id, name=EFFECTS_ALARM, due_at=due_at))
         return entry
+
+
+def operation_of(kind: str, entity_id: str, effect: Effect) -> str:
+    """By what the receiver knows an effect: of the form of a session's request where it comes in a series."""
+    if effect.series is None:
+        return f"effect:{kind}:{entity_id}:{effect.id}"
+    return f"effect/{kind}/{entity_id}/{effect.series}:{effect.number}"

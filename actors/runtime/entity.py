@@ -114,6 +114,10 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     target: Address
     command: bytes
     """As the target kind's ``encode_command`` made it."""
+    series: str | None = None
+    number: int = 0
+    """Where effects of one entity come in a ``series``, ``number`` counts them upward. Then the receiver knows a new one as it
+    knows a new request of a session, without a look into its journal: for what a busy receiver gets by the thousand."""
 
 
 class EffectDone(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -28,7 +28,8 @@ from fakes import (
 from actors.runtime import activation, commits, effects, shard
 from actors.runtime.alarms import AlarmClock
 from actors.runtime.cell import EFFECTS_ALARM, Work
-from actors.runtime.entity import AlarmFired
+from actors.runtime.entity import Address, AlarmFired, Effect
+from actors.runtime.operations import split
 from actors.runtime.ports import Fenced
 from actors.runtime.wire import Answer, Refused
 
@@ -523,6 +524,13 @@ async def test_an_effect_goes_out_once_after_its_commit_and_its_result_ends_it(w
     assert world.post.operations == ["effect:log:e:1"]
     assert world.folded().owed == ()
     assert not world.shard.cells["e"].issued
+
+
+def test_an_effect_in_a_series_is_known_like_a_sessions_request_and_any_other_by_its_name() -> None:
+    other = Effect(id="e", target=Address("other", "o"), command=b"")
+    counted = msgspec.structs.replace(other, series="use", number=7)
+    assert effects.operation_of("log", "x", other) == "effect:log:x:e"
+    assert split(effects.operation_of("log", "x", counted)) == ("effect/log/x/use", 7)
 
 
 async def test_an_uncommitted_effect_that_is_rolled_back_never_went_out(world: World) -> None:
