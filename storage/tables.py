@@ -70,6 +70,7 @@ TABLES: Final[Mapping[str, Table]] = {
         " access_level created_at slug closed_at updated_at",
         "id name purpose",
         unique="slug",
+        sealed="shared_state",  # has a group's collective state, which of a group of one is that one's
     ),
     "oracle_insights": _table(
         "id session_id insight_type archetypal_analysis integration_suggestions symbolic_emergence oracle_model"
