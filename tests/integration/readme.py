@@ -62,6 +62,12 @@ def alike(text: str) -> str:
     return "\n".join(line.rstrip() for line in text.strip().splitlines())
 
 
+def steady(text: str) -> str:
+    """``alike``, and without what differs from one version of a compiler to the next, or by what a run was seeded with."""
+    text = re.sub(r'"duration_ms": [\d.e-]+', '"duration_ms": N', alike(text))
+    return re.sub(r"\b[0-9a-f]{64}\b", "SHA-256", re.sub(r"\bfuel( +|\": )[\d,]+", r"fuel\1N", text))
+
+
 def settings_rows() -> list[str]:
     """The table of settings, from the code."""
     rows = ["| setting | environment | default | meaning |", "|---|---|---|---|"]

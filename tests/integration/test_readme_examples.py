@@ -21,7 +21,7 @@ import pytest
 import pytest_asyncio
 from browser import Page
 from harness import RunningServer, free_port, until
-from readme import ROOT, alike, blocks_of
+from readme import ROOT, alike, blocks_of, steady
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
 
@@ -125,6 +125,24 @@ async def test_a_small_measurement(server: RunningServer) -> None:
 
 async def test_an_account_over_http(server: RunningServer) -> None:
     assert alike(await bash(server, example("With an account"))) == shown("With an account", server)
+
+
+async def test_a_first_ritual_after_it(server: RunningServer) -> None:
+    said = await bash(server, f"{{ {example('With an account')} }} > account.json\n{example('A first ritual')}")
+    assert steady(said) == steady("\n".join(block.text for block in blocks_of("A first ritual", "text")))
+
+
+async def test_a_group_ritual_of_two(server: RunningServer) -> None:
+    (server.home / "rite.py").write_text(ported(example("A group ritual", "python"), server))
+    assert alike(await bash(server, "python rite.py")) == shown("A group ritual", server)
+
+
+async def test_the_chains_fit_and_the_runs_are_the_same_again(server: RunningServer) -> None:
+    def counted(text: str) -> str:
+        return re.sub(r"\d+", "N", alike(text))
+
+    said = await bash(server, example("State and its chain"))
+    assert counted(said) == counted(shown("State and its chain", server))
 
 
 async def test_status_shows_what_runs(server: RunningServer) -> None:

@@ -7,16 +7,22 @@ import os
 import re
 import tomllib
 from importlib.metadata import distributions, metadata
+from itertools import chain
+from types import SimpleNamespace
+from typing import cast, get_args
 
 import pytest
 import typer
 from readme import ROOT, TEXT, blocks, blocks_of, names_in, settings_rows, table_of
 
 from actors.practitioner import pushes
+from actors.practitioner.changes import CHANGES
 from actors.runtime.errors import CODES
 from actors.space.entity import _BODY
+from actors.space.group import Stage
 from server import cli
-from server.http import collective, operations, users
+from server.gateway import Gateway
+from server.http import app
 from server.http.problems import STATUS
 from server.settings import Settings
 from server.ws import closing
@@ -39,7 +45,7 @@ def test_every_setting_says_what_it_means() -> None:
 
 
 def test_the_dependencies_are_those_of_the_project() -> None:
-    declared = PROJECT["dependencies"] + PROJECT["optional-dependencies"]["dev"]
+    declared = [*PROJECT["dependencies"], *chain.from_iterable(PROJECT["optional-dependencies"].values())]
     assert first_names("Dependencies") == [re.match(r"[\w.-]+", line)[0] for line in declared]  # type: ignore[index]
 
 
@@ -115,8 +121,10 @@ def test_the_close_codes_are_those_of_the_code() -> None:
 
 
 def test_the_http_requests_are_those_of_the_code() -> None:
-    routes = [*users.routes(), *collective.routes(), *operations.routes()]
-    assert sorted(first_names("HTTP")) == sorted(f"{route.method} {route.path}" for route in routes)
+    served = app.build(cast(Gateway, SimpleNamespace(settings=Settings()))).router.routes()
+    named = {f"{route.method} {route.resource.canonical}" for route in served if route.resource is not None}
+    requests = {name for name in named if not name.startswith("HEAD ")}
+    assert set(first_names("HTTP")) == requests - {f"GET {path}" for path in app.SOCKETS}
 
 
 def test_every_file_that_is_named_exists() -> None:
@@ -131,9 +139,17 @@ def test_there_is_no_machine_of_its_authors_in_it() -> None:
 def test_every_example_is_run_by_a_test() -> None:
     run = {
         "Two commands", "A first conversation", "In Python", "In a browser", "From the terminal", "Twelve at once",
-        "With an account", "What runs, where", "A Ray cluster", "Figures",
+        "With an account", "A first ritual", "What runs, where", "A ritual in WAT", "A ritual in C",
+        "A ritual in the catalog", "A group ritual", "State and its chain", "A Ray cluster", "Figures",
     }  # fmt: skip
     assert {block.section for block in blocks() if block.language in ("sh", "python", "js")} == run
+
+
+def test_the_stages_of_a_group_ritual_and_the_changes_of_a_state_are_those_of_the_code() -> None:
+    stages = [names_in(row[0])[0] for row in table_of("A group ritual") if len(row) == 3]
+    assert stages == [stage for stage in get_args(Stage) if stage != "aborting"]
+    rows = {names_in(row[0])[0]: set(names_in(row[1])) for row in table_of("State and its chain")}
+    assert rows == {name: set(parameters.__struct_fields__) for name, (parameters, _) in CHANGES.items()}
 
 
 def test_the_second_command_is_the_projects_check() -> None:
