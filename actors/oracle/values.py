@@ -26,7 +26,7 @@ class Consult(Struct, frozen=True, kw_only=True, tag="consult"):
     post: ArchetypalState | None = None
     intensity: float | None = None
     collective: Mapping[str, Any] | None = None
-    """A group's summary, as ``actors.space.group.collective`` makes it."""
+    """A group's summary, as ``actors.space.collective.collective`` makes it."""
 
 
 codec: Final[CommandCodec[Consult]] = CommandCodec(Consult)

@@ -167,7 +167,8 @@ class RunInGroup(Command, frozen=True, kw_only=True, tag="run_in_group", forbid_
     """The practitioner's part in a group ritual. From the space, as its effect; answered with a ``Contribution``.
 
     The run's id is ``group_run_id(group, practitioner)``: asked again, whenever, it is the same run. While another run is
-    under way it is refused, retryably.
+    under way it waits in a queue, which nothing of the practitioner's own gets ahead of. Refused (retryably) only while too
+    many contributions have not been settled.
     """
 
     json_fields: ClassVar[frozenset[str]] = frozenset({"parameters"})

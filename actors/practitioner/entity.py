@@ -117,7 +117,7 @@ class PractitionerKind:
     def decide(self, state: PractitionerState, command: Any, context: Context) -> Decision:
         """What the command does. Raises SanghaError."""
         if isinstance(command, _SIGNALS):
-            return _signal(state, command, context)
+            return self._signal(state, command, context)
         if state.created_at is None and type(command) is not c.Register:
             raise NotFound("there is no such practitioner")
         return self._decide[type(command)](state, command, context)
@@ -127,6 +127,21 @@ class PractitionerKind:
 
     def _run_in_group(self, state: PractitionerState, command: c.RunInGroup, context: Context) -> Decision:
         return runs.run_in_group(state, command, context, self.limits)
+
+    def _signal(self, state: PractitionerState, signal: Any, context: Context) -> Decision:
+        """Answers to effects and alarms; nobody's presence is a practitioner's business."""
+        match signal:
+            case EffectDone(id=id_) if id_.startswith("run-"):
+                return runs.ended(state, signal, context, self.limits)
+            case EffectDone(id=id_):
+                answered = reflection.answered if id_.startswith("consult-") else runs.settled
+                return answered(state, signal, context)
+            case AlarmFired(name=runs.DEADLINE):
+                return runs.overdue(state, signal, context, self.limits)
+            case AlarmFired(name=reflection.DEADLINE):
+                return reflection.overdue(state, signal, context)
+            case _:
+                return Decision()
 
     def evolve(self, state: PractitionerState, event: e.PractitionerEvent, at: datetime) -> PractitionerState:
         """The state after the event."""
@@ -181,17 +196,3 @@ class PractitionerKind:
 
 
 _SIGNALS: Final = (EffectDone, AlarmFired, Tick, Attached, Detached)
-
-
-def _signal(state: PractitionerState, signal: Any, context: Context) -> Decision:
-    """Answers to effects and alarms; nobody's presence is a practitioner's business."""
-    match signal:
-        case EffectDone(id=id_):
-            answered = {"run": runs.ended, "consult": reflection.answered}.get(id_.partition("-")[0], runs.settled)
-            return answered(state, signal, context)
-        case AlarmFired(name=runs.DEADLINE):
-            return runs.overdue(state, signal, context)
-        case AlarmFired(name=reflection.DEADLINE):
-            return reflection.overdue(state, signal, context)
-        case _:
-            return Decision()

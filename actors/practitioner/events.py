@@ -13,7 +13,7 @@ from actors.practitioner.archetypal_state import ArchetypalState
 from actors.practitioner.chain import Version
 from actors.practitioner.commands import PrivacyLevel
 from actors.practitioner.transformation import TransformationResult
-from actors.ritual.values import FailureCode
+from actors.ritual.values import Brief, FailureCode
 from actors.runtime.codec import Codec
 from actors.runtime.entity import Struct
 
@@ -157,6 +157,17 @@ class RunAnnotated(Struct, frozen=True, kw_only=True, tag="run_annotated"):
     rating_version: int | UnsetType = UNSET
 
 
+class GroupQueued(Struct, frozen=True, kw_only=True, tag="group_queued"):
+    """A part in a group ritual waits for the open run's end; all that its own run needs to begin."""
+
+    group: str
+    space: str
+    brief: Brief
+    intention: str = ""
+    parameters: msgspec.Raw = EMPTY
+    participants: int
+
+
 class GroupSettled(Struct, frozen=True, kw_only=True, tag="group_settled"):
     """The contribution to a group ritual need not be remembered any longer."""
 
@@ -211,6 +222,7 @@ PractitionerEvent = (
     | RunCompleted
     | RunFailed
     | RunAnnotated
+    | GroupQueued
     | GroupSettled
     | EffectSettled
     | ReflectionRequested

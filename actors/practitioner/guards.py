@@ -20,6 +20,9 @@ def of_the_runtime(context: Context) -> None:
 
 
 def no_run_open(state: PractitionerState) -> None:
-    """While a run is open nothing else may change the state, or begin to. Raises Conflict."""
+    """While a run is open nothing else may change the state, or begin to. Raises Conflict.
+
+    That holds too while a part in a group ritual is queued, for then a run is open.
+    """
     if state.run is not None:
         raise Conflict(f"the ritual {state.run.ritual_name} is under way; wait until it has ended")

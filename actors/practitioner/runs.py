@@ -3,15 +3,21 @@
     RunRitual / RunInGroup ──▶ RunStarted ──effect "run-n" to the sandbox──▶ RunCompleted ──effect "use-n" to the ritual
                                     │                        └─────────────▶ RunFailed
                                     └──alarm "run-deadline"────────────────▶ RunFailed (actor_unavailable)
+    RunInGroup, a run is open ──▶ GroupQueued ──the open run's end, in one commit with it──▶ RunStarted
 
 At most one run is open. It runs on the state as it was when it began, and nothing else changes the state until it ended,
 so a run changes the state once, as a whole, or not at all. An answer for a run that is no longer open changes nothing.
+
+A part in a group ritual that comes while a run is open is queued. Each end of a run begins what is queued, first come first,
+until a part stays open; so nothing is queued while no run is open, and no run of one's own gets ahead of a group that waits.
+What a ritual requires, and the quota, is looked at when the part begins: on the state that it will run on.
 
 A run fails with a code. ``actor_unavailable`` means that it was not the ritual's fault and a new run may do better; asking
 again for the same run gives the same failure: it is what became of it.
 
 Rejected: a group part that is refused (a requirement, the quota) as an error of the effect. The group must end with everyone's
-fate known, and an error that is retryable would hold it up until midnight; so it is a run that failed at once.
+fate known, and an error that is retryable would hold it up until midnight; so it is a run that failed at once. Refusing it
+while another run is open, for the space to try again: whoever kept starting runs of their own would hold up the group.
 """
 
 from __future__ import annotations
@@ -31,7 +37,7 @@ from actors.practitioner.archetypal_state import ArchetypalState
 from actors.practitioner.current_state import baseline
 from actors.practitioner.guards import no_run_open, of_the_runtime, own
 from actors.practitioner.replies import nul_free
-from actors.practitioner.state import PractitionerState, RunEnd, usage_on
+from actors.practitioner.state import GROUPS_MAX, PractitionerState, RunEnd, evolve, usage_on
 from actors.ritual.values import Brief, RunOutcome, group_run_id, outcome_codec, run_id_of
 from actors.runtime.entity import AlarmFired, Context, Decision, EffectDone, Struct
 from actors.runtime.errors import (
@@ -89,32 +95,56 @@ def run_ritual(
     if context.operation is None:
         raise BadRequest("a run needs an operation id, from which its own follows")
     run_id, reply = run_id_of(context.operation), {"session_id": run_id_of(context.operation)}
-    if run_id in state.runs or (state.run is not None and state.run.id == run_id):
+    if _known(state, run_id):
         return Decision(reply=reply)
     no_run_open(state)
-    parameters = c.check_parameters(command.parameters)
+    c.check_parameters(command.parameters)
     if refusal := _refusal(state, command.brief, context, limits):
         raise refusal
-    return Decision(events=_begun(state, command, run_id, parameters, context), reply=reply)
+    return Decision(events=_begun(state, command, run_id, context), reply=reply)
 
 
 def run_in_group(
     state: PractitionerState, command: c.RunInGroup, context: Context, limits: PractitionerLimits
 ) -> Decision:
-    """Begin the part in a group ritual, once. Raises ActorUnavailable (the effect is tried again) while another run is open."""
+    """Begin the part in a group ritual, once; while another run is open, queue it.
+
+    Raises ActorUnavailable (the effect is tried again) while too many spaces have not settled theirs.
+    """
     of_the_runtime(context)
     run_id = group_run_id(command.group, state.id)
     reply = {"session_id": run_id}
-    if command.group in state.groups or run_id in state.runs:
+    if command.group in state.groups or _known(state, run_id):
         return Decision(reply=reply)
-    if state.run is not None:
-        raise ActorUnavailable("another ritual of this practitioner is under way")
-    parameters = c.check_parameters(command.parameters)
-    begun = _begun(state, command, run_id, parameters, context)
-    if refusal := _refusal(state, command.brief, context, limits):
+    part = e.GroupQueued(
+        group=command.group,
+        space=command.space,
+        brief=command.brief,
+        intention=command.intention,
+        parameters=msgspec.Raw(c.check_parameters(command.parameters)),
+        participants=command.participants,
+    )
+    if len(state.groups) >= GROUPS_MAX:
+        raise ActorUnavailable(f"{GROUPS_MAX} group rituals of this practitioner are not settled yet")
+    events = (part,) if state.run is not None else _part_begun(state, part, context, limits)
+    return Decision(events=events, reply=reply)
+
+
+def _part_begun(
+    state: PractitionerState, part: e.GroupQueued, context: Context, limits: PractitionerLimits
+) -> tuple[e.PractitionerEvent, ...]:
+    """The part's run; where it is refused, one that failed at once."""
+    run_id = group_run_id(part.group, state.id)
+    begun = _begun(state, part, run_id, context)
+    if refusal := _refusal(state, part.brief, context, limits):
         code: Any = refusal.code
-        return Decision(events=(*begun, e.RunFailed(run=run_id, code=code, message=refusal.message)), reply=reply)
-    return Decision(events=begun, reply=reply)
+        return (*begun, e.RunFailed(run=run_id, code=code, message=refusal.message))
+    return begun
+
+
+def _known(state: PractitionerState, run_id: str) -> bool:
+    """Whether the run is open, or among the newest that ended."""
+    return run_id in state.runs or (state.run is not None and state.run.id == run_id)
 
 
 def _refusal(
@@ -133,9 +163,9 @@ def _refusal(
 
 
 def _begun(
-    state: PractitionerState, command: c.RunRitual | c.RunInGroup, run_id: str, parameters: bytes, context: Context
+    state: PractitionerState, asked: c.RunRitual | e.GroupQueued, run_id: str, context: Context
 ) -> tuple[e.PractitionerEvent, ...]:
-    first, brief = baseline(state), command.brief
+    first, brief = baseline(state), asked.brief
     version = first[0].version if first else state.version
     run = e.Run(
         id=run_id,
@@ -143,36 +173,57 @@ def _begun(
         ritual=brief.id,
         ritual_name=brief.name,
         module_hash=brief.module_hash,
-        intention=command.intention,
-        parameters=msgspec.Raw(parameters),
+        intention=asked.intention,
+        parameters=msgspec.Raw(bytes(asked.parameters)),
         pre_state_id=None if version is None else version.id,
         started_at=context.now,
     )
-    if isinstance(command, c.RunInGroup):
-        run = structs.replace(run, group=command.group, space=command.space, participants=command.participants)
+    if isinstance(asked, e.GroupQueued):
+        run = structs.replace(run, group=asked.group, space=asked.space, participants=asked.participants)
     return (*first, e.RunStarted(run=run))
 
 
 # End
 
 
-def ended(state: PractitionerState, done: EffectDone, context: Context) -> Decision:
+def ended(state: PractitionerState, done: EffectDone, context: Context, limits: PractitionerLimits) -> Decision:
     """The sandbox's answer. Of a run that is no longer open it changes nothing."""
     run = state.run
     if run is None or done.id != effect_id(run):
         return Decision()
+    end: e.RunCompleted | e.RunFailed
     try:
-        return Decision(events=(_end(state, run, _outcome(done)),))
+        end = _end(state, run, _outcome(done))
     except SanghaError as refusal:
         code: Any = refusal.code
-        return Decision(events=(e.RunFailed(run=run.id, code=code, message=refusal.message),))
+        end = e.RunFailed(run=run.id, code=code, message=refusal.message)
+    return Decision(events=_and_next(state, end, context, limits))
 
 
-def overdue(state: PractitionerState, alarm: AlarmFired, context: Context) -> Decision:
+def overdue(state: PractitionerState, alarm: AlarmFired, context: Context, limits: PractitionerLimits) -> Decision:
     """The alarm of an open run: its sandbox never answered."""
     if state.run is None or context.now < state.run.started_at + DEADLINE_AFTER:
         return Decision()  # of an earlier run
-    return Decision(events=(e.RunFailed(run=state.run.id, code="actor_unavailable", message=NO_ANSWER),))
+    end = e.RunFailed(run=state.run.id, code="actor_unavailable", message=NO_ANSWER)
+    return Decision(events=_and_next(state, end, context, limits))
+
+
+def _and_next(
+    state: PractitionerState, end: e.RunCompleted | e.RunFailed, context: Context, limits: PractitionerLimits
+) -> tuple[e.PractitionerEvent, ...]:
+    """The open run's end, and what begins with it: queued parts, until one stays open."""
+    if not state.queue:
+        return (end,)
+    events: list[e.PractitionerEvent] = [end]
+    state = evolve(state, end, context.now)
+    for part in state.queue:
+        begun = _part_begun(state, part, context, limits)
+        events += begun
+        for event in begun:
+            state = evolve(state, event, context.now)
+        if state.run is not None:
+            break
+    return tuple(events)
 
 
 def _outcome(done: EffectDone) -> RunOutcome:
@@ -266,7 +317,7 @@ def await_contribution(state: PractitionerState, command: c.AwaitContribution, c
 
 
 def settle_group(state: PractitionerState, command: c.SettleGroup, context: Context) -> Decision:
-    """The space knows."""
+    """The space knows. A part that is still queued then (it counted as failed there) is not begun any more."""
     of_the_runtime(context)
     events = (e.GroupSettled(group=command.group),) if command.group in state.groups else ()
     return Decision(events=events, reply={})

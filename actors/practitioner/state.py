@@ -12,7 +12,7 @@ from actors.practitioner import events as e
 from actors.practitioner.archetypal_state import ArchetypalState
 from actors.practitioner.chain import Version
 from actors.practitioner.transformation import TransformationResult
-from actors.ritual.values import Contribution
+from actors.ritual.values import Contribution, group_run_id
 from actors.runtime.codec import Codec
 from actors.runtime.entity import Struct
 
@@ -21,7 +21,8 @@ T = TypeVar("T")
 RUNS_KEPT: Final = 8
 """Ends of runs, and insights, that a retry is answered with from memory; older ones stand in their tables."""
 GROUPS_MAX: Final = 64
-"""Group rituals whose space has not said yet that it knows the contribution; it says so within seconds."""
+"""Parts in group rituals whose space has not said yet that it knows the contribution. A further one is refused until it has,
+so none is ever forgotten before; the fold's own bound is that of journals written when the oldest was."""
 
 
 class RunEnd(Struct, frozen=True, kw_only=True):
@@ -33,7 +34,7 @@ class RunEnd(Struct, frozen=True, kw_only=True):
 
 
 class Part(Struct, frozen=True, kw_only=True):
-    """The part in a group ritual; its contribution is None while the run is open."""
+    """The part in a group ritual; its contribution is None until the run has ended."""
 
     run: str
     contribution: Contribution | None = None
@@ -81,6 +82,8 @@ class PractitionerState(Struct, frozen=True, kw_only=True):
     """The newest runs that ended, by id, oldest first."""
     groups: Mapping[str, Part] = {}
     """Parts in group rituals, by the group's id, oldest first, until the space settles them."""
+    queue: tuple[e.GroupQueued, ...] = ()
+    """Those of them that have not begun, first come first. Empty where no run is open: a run's end begins the next."""
     usage: Usage = Usage()
     uses: Mapping[str, Use] = {}
     """Owed to rituals, by the effect's id."""
@@ -169,15 +172,17 @@ def _invitation(state: PractitionerState, event: e.InvitationReceived, at: datet
 
 def _run_started(state: PractitionerState, event: e.RunStarted, at: datetime) -> PractitionerState:
     run, usage = event.run, usage_on(state, at)
-    groups = state.groups
+    groups, queue = state.groups, state.queue
     if run.group is not None:
         groups = _newest(groups, run.group, Part(run=run.id), GROUPS_MAX)
+        queue = _waiting(queue, run.group)
     return structs.replace(
         state,
         run=run,
         runs_begun=run.number,
         usage=structs.replace(usage, runs=usage.runs + 1),
         groups=groups,
+        queue=queue,
     )
 
 
@@ -228,8 +233,19 @@ def _run_annotated(state: PractitionerState, event: e.RunAnnotated, at: datetime
     return structs.replace(state, ratings={**others, f"rate-{version}": owed}, ratings_given=version)
 
 
+def _group_queued(state: PractitionerState, event: e.GroupQueued, at: datetime) -> PractitionerState:
+    part = Part(run=group_run_id(event.group, state.id))
+    groups = _newest(state.groups, event.group, part, GROUPS_MAX)
+    return structs.replace(state, groups=groups, queue=(*state.queue, event))
+
+
+def _waiting(queue: tuple[e.GroupQueued, ...], gone: str) -> tuple[e.GroupQueued, ...]:
+    """The queue without a group's part."""
+    return tuple(part for part in queue if part.group != gone) if queue else queue
+
+
 def _group_settled(state: PractitionerState, event: e.GroupSettled, at: datetime) -> PractitionerState:
-    return structs.replace(state, groups=_without(state.groups, event.group))
+    return structs.replace(state, groups=_without(state.groups, event.group), queue=_waiting(state.queue, event.group))
 
 
 def _effect_settled(state: PractitionerState, event: e.EffectSettled, at: datetime) -> PractitionerState:
@@ -262,6 +278,7 @@ _FOLD: Final[Mapping[type, Callable[[PractitionerState, Any, datetime], Practiti
     e.RunCompleted: _run_completed,
     e.RunFailed: _run_failed,
     e.RunAnnotated: _run_annotated,
+    e.GroupQueued: _group_queued,
     e.GroupSettled: _group_settled,
     e.EffectSettled: _effect_settled,
     e.ReflectionRequested: _reflection_requested,

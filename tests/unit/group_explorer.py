@@ -43,6 +43,7 @@ def check_rest(world: World) -> str:
     people = {h.id: h.state for h in world.histories[1:]}
     for person in people.values():
         assert person.run is None
+        assert not person.queue
         assert not person.groups, "the space said that it knows"
     transformed = {who for who, person in people.items() if versions(person) == 1}
     failed = {each["practitioner"] for each in summary["failed"]}
@@ -62,6 +63,8 @@ class Explorer:
     def __init__(self, first: World) -> None:
         self.executions: dict[Any, int] = {}
         self.edges = 0
+        self.queued = 0
+        """In how many worlds a part waits for the end of another run."""
         self.ends: dict[str, int] = {}
         self._path: list[str] = []
         self._on_path: set[Any] = set()
@@ -79,6 +82,7 @@ class Explorer:
             return known
         assert key not in self._on_path, f"goes round in circles: {self._path}"
         self._on_path.add(key)
+        self.queued += any(history.state.queue for history in world.histories[1:])
         total, rests = 0, True
         for must, steps in ((True, required(world)), (False, possible(world))):
             for name, after in steps:

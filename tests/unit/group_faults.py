@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from driving import account, follower, uuid
-from group_world import SPACE, Ask, World, commit, crashed, decide, deliver, delivered, issue, take_reply
+from group_world import BRIEF, SPACE, Ask, World, commit, crashed, decide, deliver, delivered, issue, take_reply
 
+from actors.practitioner import commands as pc
 from actors.runtime.entity import AlarmFired, Attached
+from actors.runtime.errors import Conflict
 from actors.space import commands as sc
 
 
@@ -21,6 +23,7 @@ def possible(world: World) -> Iterator[tuple[str, World]]:
                 yield f"attach {i}", _attach(world, i)
     if world.space.group is not None:
         yield from _people(world)
+        yield from _own_run(world)
     if world.faults.crashes:
         yield from _crashes(world._replace(faults=world.faults._replace(crashes=world.faults.crashes - 1)))
     if world.faults.duplicates:
@@ -44,6 +47,23 @@ def _people(world: World) -> Iterator[tuple[str, World]]:
         decision = decide(leaving, SPACE, sc.Leave(), operation="leave:1", caller=account(last))
         left = issue(commit(leaving, SPACE, decision, ("leave:1", b"")), SPACE)
         yield "leave", left._replace(present=left.present - {last})
+
+
+def _own_run(world: World) -> Iterator[tuple[str, World]]:
+    """Refused while another run is open, or waits; so a group's part is delayed by one run at most."""
+    runs = world.faults.runs
+    if not runs:
+        return
+    running = world._replace(faults=world.faults._replace(runs=runs - 1))
+    command, operation, person = pc.RunRitual(brief=BRIEF), f"own:{runs - 1}", world.histories[1].state
+    try:
+        decision = decide(running, 1, command, operation=operation, caller=account(1))
+    except Conflict:
+        assert person.run is not None
+        return
+    assert person.run is None
+    assert not person.queue
+    yield operation, issue(commit(running, 1, decision, (operation, b"")), 1)
 
 
 def _crashes(world: World) -> Iterator[tuple[str, World]]:

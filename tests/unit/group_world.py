@@ -23,8 +23,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 from driving import BEGIN, Driver, account, follower, uuid
+from group_driving import BRIEF, INSIGHT
 
-from actors.oracle.values import Insight
 from actors.practitioner import commands as pc
 from actors.practitioner.entity import PractitionerKind
 from actors.ritual import values as ritual
@@ -37,11 +37,10 @@ from actors.space.entity import SpaceKind, SpaceLimits
 
 SPACE = 0
 """The space's place among the entities; the practitioners follow, the first is the facilitator."""
-BRIEF = ritual.Brief(id=uuid(70), name="attunement", module_hash="0" * 64)
-INSIGHT = Insight(insight_type="interpretation", interpretation="together", oracle_model="rules-v1")
 KINDS: tuple[Any, ...] = (SpaceKind(SpaceLimits(participant_grace_s=1e6)), PractitionerKind())
 REMEMBERS = True
 """Whether a receiver knows the operations that its journal has. Its memory is bounded, so this is not all there is to it."""
+OWN = tuple(ritual.run_id_of(f"own:{k}") for k in range(3))
 OUTCOMES = (r.ParticipantTransformed, r.ParticipantFailed)
 
 _canonical = msgspec.json.Encoder(order="sorted").encode
@@ -61,6 +60,8 @@ class Faults(NamedTuple):
     leaves: int = 0
     delays: int = 0
     """How often time goes on although something is on its way, or due."""
+    runs: int = 0
+    """Begun by the facilitator, who takes part too, for themselves."""
 
 
 class History:
@@ -158,7 +159,8 @@ def begin(n: int, faults: Faults, **options: Any) -> World:
         driver.do(sc.Join(), account(i))
         driver.attach(account(i))
     command = sc.BeginRitual(brief=BRIEF, **{"starts_in_s": 20, "opening_s": 3, "integration_s": 3} | options)
-    decided = driver.kind.decide(driver.state, command, _context(driver))
+    context = msgspec.structs.replace(driver.context(account(1)), operation="begin:1")
+    decided = driver.kind.decide(driver.state, command, context)
     state = driver.state
     for event in decided.events:
         state = driver.kind.evolve(state, event, BEGIN)
@@ -169,10 +171,6 @@ def begin(n: int, faults: Faults, **options: Any) -> World:
     tick_at = None if decided.tick_after_s is None else BEGIN + timedelta(seconds=decided.tick_after_s)
     nothing: frozenset[Any] = frozenset()
     return World(BEGIN, (space, *people), decided.live, present, tick_at, nothing, nothing, nothing, faults)
-
-
-def _context(driver: Driver) -> Context:
-    return msgspec.structs.replace(driver.context(account(1)), operation="begin:1")
 
 
 def _registered(i: int) -> History:
@@ -343,7 +341,7 @@ def deliver(world: World, ask: Ask, *, crash: bool = False) -> World:
             decision = decide(world, place, command, operation=operation)
         except SanghaError as refusal:
             if refusal.retryable:
-                raise AssertionError("nothing else keeps a practitioner busy here") from refusal
+                raise AssertionError("a part is taken, whatever else is under way") from refusal
             return _answer(world, ask, None, refusal.code)
         world = commit(world, place, decision, (operation, digest))
     if crash:
@@ -385,7 +383,7 @@ def check_event(world: World, event: Any, state: Any) -> None:
         person = next(h.state for h in world.histories if h.id == event.practitioner)
         transformed = isinstance(event, r.ParticipantTransformed)
         assert versions(person) == int(transformed), "the outcome is what became of their state"
-        assert person.run is None
+        assert group.plan.run not in (person.run and person.run.group, *(part.group for part in person.queue))
     if isinstance(event, r.RitualActive):
         assert all(versions(h.state) == 0 for h in world.histories[1:]), "nobody is transformed before"
     if isinstance(event, r.RitualClosed):
@@ -395,4 +393,6 @@ def check_event(world: World, event: Any, state: Any) -> None:
 
 
 def versions(person: Any) -> int:
-    return 0 if person.version is None else int(person.version.number)
+    """How many versions of the state group rituals made."""
+    own = sum(id_ in OWN and end.result is not None for id_, end in person.runs.items())
+    return 0 if person.version is None else int(person.version.number) - own

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import pytest
 from driving import Driver, account, uuid
 
 from actors.oracle import values as oracle
@@ -14,7 +15,9 @@ from actors.practitioner.chain import Version, misfit
 from actors.practitioner.entity import PractitionerKind, PractitionerLimits
 from actors.ritual import commands as ritual
 from actors.ritual.values import Brief, RunOutcome, codec, outcome_codec, run_id_of
+from actors.runtime.codec import tag_of
 from actors.runtime.entity import AlarmFired, Caller, Context, Decision, EffectDone
+from actors.runtime.errors import SanghaError
 from storage.tables import TABLES
 
 SELF = account(1)
@@ -30,6 +33,11 @@ INSIGHT = oracle.Insight(
     next_rituals=("shadow_integration",),
     cautions=(),
     oracle_model="rules-v1",
+)
+OLD = ArchetypalState(archetypes={"Shadow": 0.5}, energies={"fire": 0.5})
+RUN = run_id_of("s:1")
+NEEDY = msgspec.structs.replace(
+    BRIEF, required_archetypes=("Shadow", "Sage", "Fool"), energy_requirements={"fire": 0.5, "air": 0.25}
 )
 
 
@@ -117,3 +125,24 @@ def json(value: Any) -> Any:
 
 def group(n: int = 90, **fields: Any) -> c.RunInGroup:
     return c.RunInGroup(group=uuid(n), space=SPACE, participants=12, **{"brief": BRIEF} | fields)
+
+
+def practitioner(old: ArchetypalState | None = OLD, limits: PractitionerLimits | None = None) -> Practitioner:
+    found = Practitioner(limits)
+    if old is not None:
+        found.do(c.PutArchetypalState(state=old), SELF)
+    return found
+
+
+def refused(
+    who: Practitioner, error: type[SanghaError], command: Any, operation: str = "s:1", caller: Any = SELF
+) -> str:
+    before = who.state
+    with pytest.raises(error) as refusal:
+        who.ask(command, operation, caller)
+    assert who.state is before
+    return refusal.value.message
+
+
+def event_types(decision: Decision) -> list[str]:
+    return [tag_of(event) for event in decision.events]

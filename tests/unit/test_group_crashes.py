@@ -19,14 +19,15 @@ from group_explorer import Explorer
 
 from actors.practitioner import runs
 from actors.practitioner.entity import PractitionerKind
-from actors.runtime.entity import Agenda, Decision
+from actors.runtime.entity import Agenda, AlarmFired, Decision, EffectDone
+from actors.runtime.errors import ActorUnavailable
 from actors.space.entity import SpaceKind
 
 
 def explore(n: int, faults: dict[str, int], **options: Any) -> Explorer:
     explorer = Explorer(w.begin(n, w.Faults(**faults), **options))
     print(  # noqa: T201 - the figures are what one runs this for
-        f"{n} participants, {faults}: {explorer.worlds} worlds, {explorer.edges} steps,"
+        f"{n} participants, {faults}: {explorer.worlds} worlds ({explorer.queued} queued), {explorer.edges} steps,"
         f" {explorer.total:.3g} executions, ends: {explorer.ends}"
     )
     return explorer
@@ -56,6 +57,28 @@ def test_whatever_dies_whenever_everyone_is_transformed_exactly_once(
     assert explorer.worlds >= worlds
     assert explorer.ends.get(f"completed, {n} of {n}", 0) >= 1
     if not faults:
+        assert set(explorer.ends) == {f"completed, {n} of {n}"}
+
+
+@pytest.mark.parametrize(
+    ("n", "faults", "worlds", "queued"),
+    [
+        (1, {"runs": 2}, 340, 8),
+        (2, {"runs": 1}, 880, 34),
+        (1, {"runs": 2, "crashes": 1}, 3_100, 60),
+        (1, {"runs": 1, "crashes": 1, "delays": 1}, 10_900, 158),
+        (1, {"runs": 1, "duplicates": 1, "aborts": 1}, 3_400, 28),
+        (2, {"runs": 1, "crashes": 1}, 11_100, 378),
+        (2, {"runs": 1, "aborts": 1, "leaves": 1}, 5_800, 188),
+    ],
+)
+def test_runs_of_their_own_keep_nobody_out(n: int, faults: dict[str, int], worlds: int, queued: int) -> None:
+    """One participant begins runs of their own whenever they can: the group's part waits for one of them at most."""
+    explorer = explore(n, faults)
+    assert explorer.worlds >= worlds
+    assert explorer.queued >= queued
+    assert explorer.ends.get(f"completed, {n} of {n}", 0) >= 1
+    if faults.keys() == {"runs"}:
         assert set(explorer.ends) == {f"completed, {n} of {n}"}
 
 
@@ -124,11 +147,32 @@ class Hasty(PractitionerKind):
         return decision
 
 
+class Neglectful(PractitionerKind):
+    """Begins nothing when a run has ended."""
+
+    def decide(self, state: Any, command: Any, context: Any) -> Decision:
+        decision = super().decide(state, command, context)
+        if isinstance(command, EffectDone | AlarmFired):
+            return msgspec.structs.replace(decision, events=decision.events[:1])
+        return decision
+
+
+class Busy(PractitionerKind):
+    """Refuses a part while a run is open."""
+
+    def decide(self, state: Any, command: Any, context: Any) -> Decision:
+        if isinstance(command, w.pc.RunInGroup) and state.run is not None:
+            raise ActorUnavailable("another ritual is under way")
+        return super().decide(state, command, context)
+
+
 @pytest.mark.parametrize(
     ("space", "practitioner"),
     [
         (SpaceKind, RunsAgain),
         (SpaceKind, Hasty),
+        (SpaceKind, Neglectful),
+        (SpaceKind, Busy),
         (Impatient, PractitionerKind),
         (Forgetful, PractitionerKind),
         (Timeless, PractitionerKind),
@@ -141,5 +185,6 @@ def test_a_kind_that_is_wrong_is_found_out(
     monkeypatch.setattr(w, "KINDS", kinds)
     if practitioner is RunsAgain:
         monkeypatch.setattr(w, "REMEMBERS", False)
+    faults = {"runs": 1} if practitioner in (Neglectful, Busy) else {"crashes": 1, "duplicates": 1}
     with pytest.raises(AssertionError):
-        explore(1, {"crashes": 1, "duplicates": 1})
+        explore(1, faults)

@@ -402,4 +402,7 @@ def life_with_rituals() -> Practitioner:
     who.do(c.SettleGroup(group=group().group))
     who.ask(group(91), "effect:space:x:part-2", None)
     who.ask(c.Reflect(), "s:4")
+    who.ask(group(92, intention="together", parameters=b'{"depth":[2]}'), "effect:space:x:part-3", None)
+    who.ask(group(93), "effect:space:x:part-4", None)
+    who.answer("run-3", RunOutcome(state=NEW, fuel=7))
     return who

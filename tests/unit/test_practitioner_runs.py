@@ -1,4 +1,4 @@
-"""A run of a ritual from asking to its rows: alone, and as a part in a group ritual."""
+"""A run of a ritual of one's own, from asking to its rows, its notes and ratings."""
 
 from __future__ import annotations
 
@@ -9,18 +9,28 @@ import msgspec
 import pytest
 from driving import BEGIN, account, uuid
 from msgspec.structs import replace
-from practising import BRIEF, NEW, SELF, SPACE, Practitioner, group, json
+from practising import (
+    BRIEF,
+    NEEDY,
+    NEW,
+    OLD,
+    RUN,
+    SELF,
+    group,
+    json,
+    practitioner,
+    refused,
+)
 
 from actors.practitioner import commands as c
 from actors.practitioner.archetypal_state import ArchetypalState
 from actors.practitioner.entity import PractitionerKind, PractitionerLimits
 from actors.practitioner.runs import missing
-from actors.practitioner.state import GROUPS_MAX, RUNS_KEPT
+from actors.practitioner.state import RUNS_KEPT
 from actors.ritual import commands as ritual
-from actors.ritual.values import RunOutcome, RunRequest, group_run_id, run_id_of
+from actors.ritual.values import RunOutcome, RunRequest, run_id_of
 from actors.runtime.entity import NOTHING_OWED, Address
 from actors.runtime.errors import (
-    ActorUnavailable,
     BadRequest,
     Conflict,
     Forbidden,
@@ -32,27 +42,6 @@ from actors.runtime.errors import (
     SanghaError,
     TooLarge,
 )
-
-OLD = ArchetypalState(archetypes={"Shadow": 0.5}, energies={"fire": 0.5})
-RUN = run_id_of("s:1")
-
-
-def practitioner(old: ArchetypalState | None = OLD, limits: PractitionerLimits | None = None) -> Practitioner:
-    found = Practitioner(limits)
-    if old is not None:
-        found.do(c.PutArchetypalState(state=old), SELF)
-    return found
-
-
-def refused(
-    who: Practitioner, error: type[SanghaError], command: Any, operation: str = "s:1", caller: Any = SELF
-) -> str:
-    before = who.state
-    with pytest.raises(error) as refusal:
-        who.ask(command, operation, caller)
-    assert who.state is before
-    return refusal.value.message
-
 
 # A run of one's own
 
@@ -312,9 +301,6 @@ def test_parameters_are_a_bounded_json_object() -> None:
     refused(who, TooLarge, c.RunRitual(brief=BRIEF, parameters=b'{"a":"' + b"x" * 20_000 + b'"}'))
 
 
-NEEDY = replace(BRIEF, required_archetypes=("Shadow", "Sage", "Fool"), energy_requirements={"fire": 0.5, "air": 0.25})
-
-
 def test_what_a_ritual_requires_is_told_by_name() -> None:
     state = ArchetypalState(archetypes={"Shadow": 0.1, "Sage": 0.0}, energies={"fire": 0.25})
     assert missing(NEEDY, state) == [
@@ -389,96 +375,6 @@ def test_the_newest_results_are_remembered() -> None:
     for n in range(1, RUNS_KEPT + 1):
         assert who.do(c.AwaitRun(run=run_id_of(f"s:{n}")), SELF).reply.session_id == run_id_of(f"s:{n}")
     refused(who, NotFound, c.AwaitRun(run=uuid(5)))
-
-
-# Group rituals
-
-PART = group_run_id(uuid(90), SELF.practitioner)
-
-
-def test_a_part_in_a_group_ritual_is_answered_with_its_contribution() -> None:
-    who = practitioner()
-    who.do(c.UpdateProfile(oracle_consent=True), SELF)
-    assert who.ask(group(intention="together"), "effect:space:x:part-1", None) is None
-    request = who.request("run-1")
-    assert (request.run, request.participants, request.intention) == (PART, 12, "together")
-    who.answer("run-1", RunOutcome(state=NEW))
-    contribution = who.awaited(group(), "effect:space:x:part-1", None)
-    assert contribution == {
-        "status": "transformed",
-        "code": None,
-        "message": "",
-        "archetypes": {"Shadow": 0.75},
-        "energies": {"fire": 0.5},
-        "symbols": ["moon"],
-        "intensity": pytest.approx(0.425),
-        "oracle_consent": True,
-    }
-    row = who.table("ritual_sessions")[PART]
-    assert (row["group_id"], row["space_id"], row["participants"]) == (uuid(90), SPACE, 12)
-    assert who.do(c.AwaitRun(run=PART), SELF).reply.session_id == PART
-
-
-def test_a_part_is_run_once_however_often_it_is_asked_for() -> None:
-    who = practitioner()
-    for operation in ("effect:1", "effect:2"):
-        who.ask(group(), operation, None)
-    who.answer("run-1", RunOutcome(state=NEW))
-    assert who.ask(group(), "effect:3", None)["status"] == "transformed"
-    assert who.state.runs_begun == 1
-    assert who.do(group()).events == ()
-    assert len(who.do(c.SettleGroup(group=uuid(90))).events) == 1
-    assert who.do(c.SettleGroup(group=uuid(90))).events == ()
-    refused(who, NotFound, c.AwaitContribution(group=uuid(90)), "x", None)
-    assert who.do(group()).events == ()  # still known by its run
-
-
-def test_a_part_waits_for_another_run_to_end() -> None:
-    who = practitioner()
-    who.run()
-    refused(who, ActorUnavailable, group(), "effect:1", None)
-    who.answer("run-1", RunOutcome(state=NEW))
-    assert who.ask(group(), "effect:1", None) is None
-    refused(who, ActorUnavailable, group(91), "effect:2", None)
-
-
-def test_a_part_that_fails_is_a_contribution_too() -> None:
-    who = practitioner()
-    who.ask(group(), "effect:1", None)
-    who.answer("run-1", RunOutcome(code="ritual_failed", message="out of fuel"))
-    contribution = who.awaited(group(), "effect:1", None)
-    assert (contribution["status"], contribution["code"]) == ("failed", "ritual_failed")
-    assert contribution["message"] == "out of fuel"
-    assert contribution["archetypes"] == {}
-
-
-@pytest.mark.parametrize(("brief", "code"), [(NEEDY, "ritual_failed"), (BRIEF, "rate_limited")])
-def test_a_part_that_is_refused_has_failed_at_once(brief: Any, code: str) -> None:
-    who = practitioner(limits=PractitionerLimits(runs_per_day=1))
-    who.completed()
-    contribution = who.ask(group(brief=brief), "effect:1", None)
-    assert (contribution["status"], contribution["code"]) == ("failed", code)
-    assert who.owed() == ["use-1"]
-    assert who.table("ritual_sessions")[PART]["error_code"] == code
-    assert who.table("ritual_sessions")[PART]["group_id"] == uuid(90)
-
-
-def test_a_space_that_settles_early_does_not_stop_the_run() -> None:
-    who = practitioner()
-    who.ask(group(), "effect:1", None)
-    who.do(c.SettleGroup(group=uuid(90)))
-    who.answer("run-1", RunOutcome(state=NEW))
-    assert who.state.archetypal_state == NEW
-    assert who.state.groups == {}
-
-
-def test_unsettled_parts_are_bounded() -> None:
-    who = practitioner()
-    for n in range(GROUPS_MAX + 1):
-        who.ask(group(1000 + n), f"effect:{n}", None)
-        who.refuse(f"run-{n + 1}", "internal")
-    assert len(who.state.groups) == GROUPS_MAX
-    assert uuid(1000) not in who.state.groups
 
 
 # Notes and ratings
