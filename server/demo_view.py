@@ -111,7 +111,7 @@ def report(summary: Mapping[str, Any], met_ms: float | None) -> list[str]:
     if summary["outcome"] != "completed":
         head += f", {summary['outcome']} ({summary['reason']})"
     lines = [head + ("" if met_ms is None else f"; they met within {met_ms:.1f} ms")]
-    lines += [f"  failed: {why}" for why in dict.fromkeys(failure["message"] for failure in summary["failed"])]
+    lines += [f"  failed: {why}" for why in dict.fromkeys(failure["code"] for failure in summary["failed"])]
     lines += _of_the_whole(summary.get("collective") or {})
     said = (summary.get("insight") or {}).get("interpretation")
     if said:

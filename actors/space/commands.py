@@ -6,7 +6,7 @@ request's parsed values. Bounds that are settings are held by ``decide``.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, ClassVar, Final, Literal
 
 from msgspec import UNSET, Meta, UnsetType
@@ -95,21 +95,33 @@ class Pulse(Command, frozen=True, kw_only=True, tag="pulse", forbid_unknown_fiel
     phase_rad: float
 
 
-class BeginRitual(Command, frozen=True, kw_only=True, tag="ritual_begin", forbid_unknown_fields=True):
-    """A group ritual, which opens at a server time. The facilitator's. ``brief`` is no part of what a retry must repeat.
+NO_BRIEF: Final = Brief(id="", name="", module_hash="")
+"""Of a ritual that the gateway did not find: a retry is answered all the same, a new request is ``not_found``."""
 
-    ``at`` in place of ``starts_in_s`` schedules it: up to a year ahead, gathering begins a minute before.
+
+class BeginRitual(Command, frozen=True, kw_only=True, tag="ritual_begin", forbid_unknown_fields=True):
+    """A group ritual, which opens at a server time. The facilitator's.
+
+    ``at`` in place of ``starts_in_s`` schedules it: up to a year ahead, gathering begins a minute before. A retry has to
+    repeat ``ritual``, by which the client named it, but not ``brief``, which is what that meant to the gateway at the time.
     """
 
     json_fields: ClassVar[frozenset[str]] = frozenset({"parameters"})
 
     brief: Brief
+    ritual: str = ""
     intention: Annotated[str, Meta(max_length=INTENTION_MAX, pattern=NO_NUL)] = ""
     parameters: bytes = b"{}"
     starts_in_s: Annotated[float, Meta(ge=0, le=3_600)] = 10.0
     at: Annotated[datetime, Meta(tz=True)] | None = None
     opening_s: Annotated[float, Meta(ge=0, le=600)] = 3.0
     integration_s: Annotated[float, Meta(ge=0, le=600)] = 3.0
+
+    def __post_init__(self) -> None:
+        try:
+            _ = self.at and self.at.astimezone(UTC)
+        except OverflowError:
+            raise ValueError("at: in UTC it has to be in the years 1 to 9999") from None
 
 
 class AbortRitual(Command, frozen=True, kw_only=True, tag="ritual_abort", forbid_unknown_fields=True):

@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from actors.oracle.values import Insight
+from actors.practitioner.replies import nul_free
 from actors.ritual.values import Contribution, parse_contribution
 from actors.runtime.entity import Caller, Decision, EffectDone, Push, Subscriber
 from actors.space import collective, telling
@@ -35,8 +36,6 @@ LATE: Final = timedelta(seconds=1)
 """A stage that begins later than this after its time (the server was away) lasts from then, not from when it should have."""
 TICK_AHEAD: Final = timedelta(hours=2)
 """What is further away is for its alarm: a tick keeps the entity from its rest."""
-MESSAGE_MAX: Final = 300
-"""Characters of a failure's message in the journal and the summary."""
 
 
 class Moment(NamedTuple):
@@ -245,25 +244,18 @@ def effect_done(state: SpaceState, done: EffectDone, moment: Moment) -> Decided:
 
 def _outcome(run: str, who: str, done: EffectDone) -> e.ParticipantTransformed | e.ParticipantFailed:
     if done.error is not None or done.reply is None:
-        code = done.error or "internal"
-        message = _WHY.get(code, f"their part could not be begun: {code}")
-        return e.ParticipantFailed(run=run, practitioner=who, code=code, message=message, answered=False)
+        return e.ParticipantFailed(run=run, practitioner=who, code=done.error or "internal", answered=False)
     try:
         contribution = parse_contribution(done.reply)
     except msgspec.MsgspecError:  # not of our making: the ritual does not hang on it
-        return e.ParticipantFailed(run=run, practitioner=who, code="internal", message=_UNREADABLE, answered=True)
+        return e.ParticipantFailed(run=run, practitioner=who, code="internal", answered=True)
     if contribution.status == "transformed":
         return e.ParticipantTransformed(run=run, practitioner=who, contribution=_bare(contribution))
-    code, message = contribution.code or "internal", contribution.message[:MESSAGE_MAX]
-    return e.ParticipantFailed(run=run, practitioner=who, code=code, message=message, answered=True)
+    return e.ParticipantFailed(run=run, practitioner=who, code=contribution.code or "internal", answered=True)
 
 
 def _bare(contribution: Contribution) -> Contribution:
     return msgspec.structs.replace(contribution, code=None, message="")
-
-
-_UNREADABLE: Final = "what the practitioner answered cannot be read"
-_WHY: Final = {"not_found": "there is no such account any more"}
 
 
 def _insight(run: str, done: EffectDone) -> e.RitualInsight:
@@ -271,7 +263,7 @@ def _insight(run: str, done: EffectDone) -> e.RitualInsight:
     if done.error is not None or done.reply is None:
         return e.RitualInsight(run=run, id=id_, error=done.error or "internal")
     try:
-        return e.RitualInsight(run=run, id=id_, insight=msgspec.json.decode(done.reply, type=Insight))
+        return e.RitualInsight(run=run, id=id_, insight=msgspec.json.decode(nul_free(bytes(done.reply)), type=Insight))
     except msgspec.MsgspecError:
         return e.RitualInsight(run=run, id=id_, error="internal")
 

@@ -18,7 +18,6 @@ from typing import Any, ClassVar, Final
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from actors.ritual.values import Brief
 from actors.runtime.codec import has_nul, invalid, tag_of
 from actors.runtime.entity import (
     NOTHING_OWED,
@@ -51,7 +50,6 @@ from actors.space.state import SpaceState, changes, decode, encode, evolve
 SLUG_SCOPE: Final = "space.slug"
 SWEEP: Final = "sweep"
 GUEST: Final = "guest"
-NO_BRIEF: Final = Brief(id="", name="", module_hash="")
 INVITATIONS_MAX: Final = 10_000
 """Invitations of one space: they stay in its state, and no space may have more participants by default."""
 SWEEP_APART: Final = timedelta(seconds=1)
@@ -124,7 +122,7 @@ class SpaceKind:
     def request(self, command: Any, data: bytes) -> bytes:
         """All of it, but a ritual's brief: what a name means, and its module, may be another by the time of a retry."""
         if type(command) is c.BeginRitual:
-            return c.encode(msgspec.structs.replace(command, brief=NO_BRIEF))
+            return c.encode(msgspec.structs.replace(command, brief=c.NO_BRIEF))
         return data
 
     def awaits(self, command: Any, operation: str | None, entity_id: str) -> Any | None:

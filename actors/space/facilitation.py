@@ -23,11 +23,18 @@ AHEAD_MAX: Final = timedelta(days=366)
 
 
 def begin(state: SpaceState, command: c.BeginRitual, context: Context, moment: Moment) -> Decided:
-    """Gathering begins, or the ritual is scheduled. Raises what ``access`` does, BadRequest, Conflict, Invalid, Full."""
+    """Gathering begins, or the ritual is scheduled.
+
+    Raises what ``access`` does, BadRequest, NotFound, Conflict, Invalid, Full.
+    """
     caller = access.facilitator(state, context)
     if caller.guest:
         raise Forbidden("guests hold no group rituals")
+    if command.brief == c.NO_BRIEF:
+        raise NotFound("there is no such ritual that you may run")
     plan = _plan(command, caller, context)
+    if plan.run in _runs(state):
+        raise Conflict(f"this request has begun the group ritual {plan.run} already")
     if command.at is not None and plan.starts_at - g.GATHERING > context.now:
         if len(state.scheduled) >= SCHEDULED_MAX:
             raise Full(f"{SCHEDULED_MAX} group rituals are scheduled already")
@@ -48,7 +55,7 @@ def _plan(command: c.BeginRitual, caller: Caller, context: Context) -> e.Plan:
         if not context.now <= starts_at <= context.now + AHEAD_MAX:
             raise invalid("at", "must be from now to a year ahead")
     return e.Plan(
-        run=run_id_of(context.operation),
+        run=run_id_of(f"{context.entity_id}:{context.operation}"),  # a key may be used again, in another space
         brief=command.brief,
         intention=command.intention,
         parameters=_parameters(command.parameters),
@@ -58,6 +65,13 @@ def _plan(command: c.BeginRitual, caller: Caller, context: Context) -> e.Plan:
         by=caller.practitioner,
         by_name=caller.name,
     )
+
+
+def _runs(state: SpaceState) -> list[str]:
+    """The group rituals that the state still knows, newest last."""
+    last = msgspec.json.decode(state.last)
+    known = [*state.scheduled] if last is None else [last["ritual_run"], *state.scheduled]
+    return known if state.group is None else [*known, state.group.plan.run]
 
 
 def _parameters(text: bytes) -> msgspec.Raw:

@@ -16,7 +16,7 @@ What each gets
 who                                                        what becomes of them
 =========================================================  =========================================================
 joined, with an account, and when opening begins           *takes part*: transformed exactly once, or ``failed`` with
-connected or gone for less than the presence grace         the reason and the state as it was
+connected or gone for less than the presence grace         a code and the state as it was
 joined, but not there when opening begins                  ``absent``: not transformed, also when they come back
                                                            during the ritual; they see the stages that follow
 leaves the space during gathering                          not in it
@@ -102,7 +102,7 @@ class Part(Struct, frozen=True, kw_only=True):
     contribution: Contribution | None = None
     """Kept until the collective state is made of it."""
     code: str | None = None
-    message: str = ""
+    """Of a failure. Why it came to that says what their state has or lacks, and is in their own run alone."""
 
 
 class Ack(Struct, frozen=True, kw_only=True):
@@ -182,7 +182,7 @@ def _transformed(group: GroupRitual, event: e.ParticipantTransformed, at: dateti
 
 
 def _failed(group: GroupRitual, event: e.ParticipantFailed, at: datetime) -> GroupRitual:
-    return _settled(group, event.practitioner, Part(status="failed", code=event.code, message=event.message))
+    return _settled(group, event.practitioner, Part(status="failed", code=event.code))
 
 
 def _settled(group: GroupRitual, who: str, part: Part) -> GroupRitual:

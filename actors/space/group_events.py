@@ -90,7 +90,7 @@ class ParticipantTransformed(Struct, frozen=True, kw_only=True, tag="participant
 
 
 class ParticipantFailed(Struct, frozen=True, kw_only=True, tag="participant_failed"):
-    """One participant's part failed, and their state is as it was. Not published.
+    """One participant's part failed, and their state is as it was. Not published. Their own run says why.
 
     ``answered``: the practitioner said so themselves, and remembers it until told that it is recorded.
     """
@@ -98,7 +98,6 @@ class ParticipantFailed(Struct, frozen=True, kw_only=True, tag="participant_fail
     run: str
     practitioner: str
     code: str
-    message: str
     answered: bool
 
 

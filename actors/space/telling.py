@@ -13,12 +13,13 @@ from typing import Any, Final
 import msgspec
 
 from actors.oracle.values import Insight
+from actors.practitioner.rows import MODEL_MAX
 from actors.runtime.entity import LATEST, Push, Upsert
 from actors.space import group_events as e
 from actors.space.group import GATHERING, GroupRitual, Status, insight_id, status_of
 
 LISTED: Final = 200
-"""Practitioners in one list of a push or summary: 8 KB of ids; of failures with their messages up to 70 KB."""
+"""Practitioners in one list of a push or summary: 8 KB of ids."""
 ROSTER_LISTED: Final = 1_000
 """A longer roster is not told as a list: its participants find their own status with ``ritual_get``."""
 STATUSES: Final[tuple[Status, ...]] = ("transformed", "failed", "absent", "left", "late", "witness")
@@ -99,8 +100,7 @@ def _roster(group: GroupRitual) -> list[str]:
 
 
 def _failure(group: GroupRitual, who: str) -> dict[str, Any]:
-    part = group.parts[who]
-    return {"practitioner": who, "code": part.code, "message": part.message}
+    return {"practitioner": who, "code": group.parts[who].code}
 
 
 def insight_object(run: str, insight: Insight) -> dict[str, Any]:
@@ -121,7 +121,7 @@ def insight_row(event: e.RitualInsight, insight: Insight, space: str, at: dateti
             "archetypal_analysis": list(insight.symbolic_analysis),
             "integration_suggestions": list(insight.integration_guidance),
             "symbolic_emergence": list(insight.emergent_symbols),
-            "oracle_model": insight.oracle_model,
+            "oracle_model": insight.oracle_model[:MODEL_MAX],
             "confidence_score": insight.confidence_score,
             "created_at": at,
             "interpretation": insight.interpretation,

@@ -15,8 +15,9 @@ from actors.practitioner import commands as practitioner
 from actors.practitioner.entity import display_name
 from actors.runtime.codec import invalid
 from actors.runtime.entity import Address, Caller
+from actors.runtime.errors import NotFound, SanghaError
 from actors.space import commands as c
-from server.http.context import ask, command_from, gateway_of, json_body, json_response
+from server.http.context import ask, command_from, gateway_of, idempotency_key, json_body, json_response
 from server.http.paging import page_of, rows_response, text_in
 from server.http.rituals import caller_of, change_of
 from server.http.runs import given, parameters_of
@@ -92,12 +93,22 @@ async def abort_ritual(request: web.Request) -> web.Response:
 
 
 async def _begin(request: web.Request, body: dict[str, Any]) -> web.Response:
+    """A retry gets the first reply also where the ritual cannot be had any more (withdrawn, renamed)."""
     gateway, caller = gateway_of(request), await _caller(request)
-    space = await read(space_of(gateway, _text(body, "space")))
-    brief = await brief_of(gateway, caller, await resolve_ritual(gateway, caller, _ritual(body)))
-    parameters = parameters_of(body, "parameters", "ritual_parameters")
-    command = c.encode(command_from(c.BeginRitual, body | {"brief": brief, "parameters": parameters}))
-    reply = await ask(request, Address("space", space), command, caller, change_of(request, caller))
+    space, ritual = await read(space_of(gateway, _text(body, "space"))), _ritual(body)
+    brief, instead = c.NO_BRIEF, None
+    try:
+        brief = await brief_of(gateway, caller, await resolve_ritual(gateway, caller, ritual))
+    except SanghaError as failure:
+        if failure.retryable or idempotency_key(request) is None:
+            raise
+        instead = failure
+    fields = {"ritual": ritual, "brief": brief, "parameters": parameters_of(body, "parameters", "ritual_parameters")}
+    command = c.encode(command_from(c.BeginRitual, body | fields))
+    try:
+        reply = await ask(request, Address("space", space), command, caller, change_of(request, caller))
+    except NotFound as unknown:
+        raise (instead or unknown) from None
     return json_response(reply, status=201)
 
 

@@ -65,7 +65,7 @@ async def execute(request: web.Request) -> web.Response:
     if name == "ritual_id" and ritual_id(ritual) is None:
         raise invalid(name, "must be an id (a UUID)")
     fields = {
-        "intention": given(body, "intention")[1] or "",
+        "intention": "" if body.get("intention") is None else body["intention"],
         "parameters": parameters_of(body, "parameters", "ritual_parameters"),
     }
     return await _outcome(request, caller, ritual, fields)

@@ -16,7 +16,7 @@ from actors.practitioner import commands as practitioner
 from actors.ritual.values import PARAMETERS_BYTES, Brief, run_id_of
 from actors.runtime.codec import from_wire, invalid
 from actors.runtime.entity import Address, Caller
-from actors.runtime.errors import Forbidden, Internal, SanghaError, TooLarge
+from actors.runtime.errors import Forbidden, Internal, NotFound, SanghaError, TooLarge
 from actors.runtime.wire import Answer, Paged, Refused
 from actors.space import commands as space
 from server.rituals import brief_of, recorded_result, resolve_ritual, run_to_reflect
@@ -149,10 +149,23 @@ async def _reflect(connection: Connection, request: protocol.StateReflection) ->
 
 async def _begin(connection: Connection, request: protocol.SpaceRitualBegin) -> None:
     entity = await space_of(connection.gateway, request.space)
-    fields = _fields(request) | {"brief": await _brief(connection, request.ritual)}
-    command = from_wire(space.BeginRitual, fields)
+    brief, instead = space.NO_BRIEF, None
+    try:
+        brief = await _brief(connection, request.ritual)
+    except SanghaError as failure:
+        if failure.retryable:
+            raise
+        instead = failure
+    command = from_wire(space.BeginRitual, _fields(request) | {"ritual": request.ritual, "brief": brief})
+
+    def begun(message: Answer | Refused | Paged) -> None:
+        if instead is not None and isinstance(message, Refused) and message.code == NotFound.code:
+            connection.refuse(request.id, instead)
+        else:
+            pass_on(connection, request.id, message)
+
     if not connection.closing:
-        ask(connection, request, Address("space", entity), space.encode(command))
+        ask(connection, request, Address("space", entity), space.encode(command), reply=begun)
 
 
 def _abort(connection: Connection, request: protocol.SpaceRitualAbort, entity: str) -> None:

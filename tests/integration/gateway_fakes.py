@@ -222,7 +222,11 @@ class FakeShards:
         if ask.operation is not None and ask.operation in stream.operations:
             on_answer(Answer(ask.cid, stream.operations[ask.operation]))
         else:
-            reply, after = self._decide(stream, command, ask)
+            try:
+                reply, after = self._decide(stream, command, ask)
+            except SanghaError as refused:
+                on_answer(Refused(ask.cid, refused.code, refused.message))
+                return
             if ask.operation is not None:
                 stream.operations[ask.operation] = dumps(reply)
             on_answer(Answer(ask.cid, dumps(reply)))
@@ -261,6 +265,8 @@ class FakeShards:
                 return {"session": command.id}, nothing
             case p.TransformState() | p.GetState() | p.Reflect():
                 return {"asked": msgspec.to_builtins(command)}, nothing
+            case s.BeginRitual(brief=s.NO_BRIEF):
+                raise NotFound("there is no such ritual")
             case s.BeginRitual() | s.AbortRitual() | s.GetRitual():
                 return {"ritual_run": ask.operation, "asked": msgspec.to_builtins(command)}, nothing
             case p.UpdateProfile() | p.Enter() | p.GetProfile():

@@ -98,7 +98,24 @@ async def test_a_group_ritual_is_begun(w: World, http: httpx.AsyncClient, name: 
     assert (answer.status_code, answer.json()["ritual_run"]) == (201, f"{ALICE}:k-k")
     ask, command = last(w)
     assert ask.entity == HALL
-    assert command == s.BeginRitual(brief=BRIEF, intention="joy", starts_in_s=2, parameters=b'{"n":1}')
+    assert command == s.BeginRitual(
+        brief=BRIEF, ritual=body[name], intention="joy", starts_in_s=2, parameters=b'{"n":1}'
+    )
+
+
+async def test_a_beginning_that_is_tried_again_is_answered_though_its_ritual_was_withdrawn(
+    w: World, http: httpx.AsyncClient
+) -> None:
+    body = {"space": HALL, "ritual": "dance"}
+    first = await http.post(RITUALS, json=body, headers={"Idempotency-Key": "k"})
+    w.shards.briefs.clear()
+    del w.queries.rituals[DANCE]
+    again = await http.post(RITUALS, json=body, headers={"Idempotency-Key": "k"})
+    assert (again.status_code, again.json()) == (201, first.json())
+    for headers in ({}, {"Idempotency-Key": "other"}):
+        new = await http.post(RITUALS, json=body, headers=headers)
+        assert (new.status_code, new.json()["code"]) == (404, "not_found")
+        assert "dance" in new.json()["detail"]
 
 
 async def test_a_group_ritual_is_joined_looked_at_and_aborted(w: World, http: httpx.AsyncClient) -> None:
@@ -127,6 +144,8 @@ async def test_a_group_ritual_is_joined_looked_at_and_aborted(w: World, http: ht
         ({"space": HALL}, 422, "ritual_id"),
         ({"space": HALL, "ritual": 7}, 422, "ritual"),
         ({"space": HALL, "ritual": "dance", "starts_in_s": -1}, 422, "starts_in_s"),
+        ({"space": HALL, "ritual": "dance", "at": "9999-12-31T23:59:59-12:00"}, 422, ""),
+        ({"space": HALL, "ritual": "dance", "at": "0001-01-01T00:00:00+12:00"}, 422, ""),
         ({"space": HALL, "ritual": "dance", "parameters": [1]}, 422, "parameters"),
         ({"space": HALL, "ritual": "dance", "action": "levitate"}, 422, "action"),
         ({"space": HALL, "action": "abort", "ritual_run": "x"}, 422, "ritual_run"),

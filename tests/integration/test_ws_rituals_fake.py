@@ -274,7 +274,7 @@ async def test_a_group_ritual_is_begun_looked_at_and_aborted(w: World) -> None:
         begin = await client.ask("space.ritual.begin", space="hall", ritual="dance", intention="joy", starts_in_s=2)
         assert begin["result"]["ritual_run"] == f"{session}:{client.next_id}"
         (command,) = asked(w, s.BeginRitual)
-        assert command == s.BeginRitual(brief=BRIEF, intention="joy", starts_in_s=2)
+        assert command == s.BeginRitual(brief=BRIEF, ritual="dance", intention="joy", starts_in_s=2)
         later = await client.ask("space.ritual.begin", space=HALL, ritual=DANCE, at="2026-12-01T07:00:00Z")
         assert later["type"] == "result"
         assert asked(w, s.BeginRitual)[-1].at is not None
@@ -287,10 +287,10 @@ async def test_a_group_ritual_is_begun_looked_at_and_aborted(w: World) -> None:
 @pytest.mark.parametrize(
     ("fields", "code"),
     [
-        ({"ritual": "sleep"}, "not_found"),
         ({"ritual": "dance", "space": "nowhere"}, "not_found"),
         ({"ritual": "dance", "starts_in_s": 1e9}, "invalid"),
         ({"ritual": "dance", "at": "tomorrow"}, "invalid"),
+        ({"ritual": "dance", "at": "9999-12-31T23:59:59-12:00"}, "invalid"),
         ({"ritual": "dance", "parameters": [1]}, "invalid"),
         ({"ritual": "dance", "parameters": {"x": "y" * 20_000}}, "too_large"),
         ({}, "invalid"),
@@ -302,6 +302,18 @@ async def test_what_is_wrong_with_a_beginning_is_said_before_the_space_is_asked(
     async with alice(w) as client:
         assert (await client.ask("space.ritual.begin", **({"space": HALL} | fields)))["error"]["code"] == code
         assert asked(w, s.BeginRitual) == []
+
+
+async def test_a_beginning_that_is_tried_again_is_answered_though_its_ritual_was_withdrawn(w: World) -> None:
+    async with alice(w) as client:
+        await client.send(id=10, type="space.ritual.begin", space=HALL, ritual="dance")
+        first = await client.receive()
+        w.shards.briefs.clear()
+        del w.queries.rituals[DANCE]
+        await client.send(id=10, type="space.ritual.begin", space=HALL, ritual="dance")
+        assert (await client.receive())["result"] == first["result"]
+        error = (await client.ask("space.ritual.begin", space=HALL, ritual="dance"))["error"]
+        assert (error["code"], "dance" in error["message"]) == ("not_found", True)
 
 
 async def test_the_control_engines_path_speaks_the_same(w: World) -> None:

@@ -79,11 +79,11 @@ def test_a_report_has_the_numbers_and_the_failures() -> None:
     summary = dict(story()[-1].body["summary"])
     lines = ["dance: 2 of 2 transformed in 20.0 s", "  together: Light 0.60 ± 0.05", "  together: mandala ×2"]
     assert report(summary, None) == lines
-    summary |= {"outcome": "aborted", "reason": "facilitator", "failed": [{"message": "no energy"}] * 2}
+    summary |= {"outcome": "aborted", "reason": "facilitator", "failed": [{"code": "ritual_failed"}] * 2}
     summary |= {"insight": {"interpretation": "x" * 400}, "collective": None}
     head, failed, said = report(summary, 1.0)
     assert head.endswith("in 20.0 s, aborted (facilitator); they met within 1.0 ms")
-    assert failed == "  failed: no energy"
+    assert failed == "  failed: ritual_failed"
     assert said.endswith("x…")
 
 

@@ -30,7 +30,7 @@ STAGED: dict[type, Any] = {
     e.RitualOpening: e.RitualOpening(run=RUN, starts_at=BEGIN, active_at=BEGIN, roster=(uuid(1), uuid(2))),
     e.RitualActive: e.RitualActive(run=RUN, participants=2),
     e.ParticipantTransformed: e.ParticipantTransformed(run=RUN, practitioner=uuid(1), contribution=DONE),
-    e.ParticipantFailed: e.ParticipantFailed(run=RUN, practitioner=uuid(2), code="c", message="m", answered=True),
+    e.ParticipantFailed: e.ParticipantFailed(run=RUN, practitioner=uuid(2), code="c", answered=True),
     e.RitualAborting: e.RitualAborting(run=RUN, by=uuid(1)),
     e.RitualIntegration: e.RitualIntegration(
         run=RUN, transformed=1, failed=1, closes_at=BEGIN, collective=msgspec.Raw(b"{}"), insight_by=BEGIN
