@@ -44,8 +44,10 @@ from server.settings import Settings
 from storage import cluster
 from storage.datadir import DataDirectory, DataDirectoryInUse
 from storage.embedded import EmbeddedPostgres, EmbeddedPostgresFailed
+from storage.keys import check_keys
 from storage.migrate import SchemaTooNew, migrate
 from storage.pool import UnusableDatabase, connect
+from storage.seal import CannotUnseal
 
 log = logging.getLogger(__name__)
 
@@ -161,6 +163,12 @@ class Server:
                 dsn = self.postgres.dsn
             await migrate(dsn)
             await self._enough_connections(dsn)
+            await self._keys_fit(dsn)
+        except CannotUnseal as why:
+            raise CannotServe(
+                f"this database is sealed with another SACRED_ENCRYPTION_KEY ({why}); set it, or name it in"
+                " SANGHA_OLD_ENCRYPTION_KEYS"
+            ) from why
         except (StoreDown, UnusableDatabase, SchemaTooNew, EmbeddedPostgresFailed, OSError) as failure:
             raise CannotServe(f"the database cannot be used: {failure}") from failure
         return dsn
@@ -177,6 +185,16 @@ class Server:
             await connection.close()
         if needed > limit:
             raise CannotServe(f"this layout needs {needed} database connections, and the server allows {limit}")
+
+    async def _keys_fit(self, dsn: str) -> None:
+        """A wrong key is noticed here, and not by every practitioner for themselves."""
+        from server.host import sealer
+
+        connection = await connect(dsn, application_name="sangha serve")
+        try:
+            await check_keys(connection, sealer(self.settings))
+        finally:
+            await connection.close()
 
     def _start_ray(self) -> None:
         import ray

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from server import cli_bench, cli_ledger, cli_ritual, logs, ray_environment
 from server.cli_common import DataDir, Port, Url, fail, find_server, find_topology, read_settings, socket_url
+from server.deployment import WORKERS
 
 app = typer.Typer(
     name="sangha",
@@ -24,7 +25,6 @@ app = typer.Typer(
 )
 app.add_typer(cli_bench.app, name="bench")
 app.add_typer(cli_ritual.ritual_app, name="ritual")
-cli_ledger.register(app)
 
 
 @app.command()
@@ -58,7 +58,10 @@ def serve(
 
 
 @app.command()
-def migrate(data_dir: DataDir = None, database_url: Annotated[str | None, typer.Option()] = None) -> None:
+def migrate(
+    data_dir: DataDir = None,
+    database_url: Annotated[str | None, typer.Option(help="A PostgreSQL instead of the embedded one.")] = None,
+) -> None:
     """Bring the database to this version's schema (serve does it too)."""
     from actors.runtime.ports import StoreDown
     from storage.datadir import DataDirectory, DataDirectoryInUse
@@ -131,11 +134,12 @@ def _print_topology(topology: dict[str, Any]) -> None:
         table.add_column(title, justify="left" if title in ("actor", "node") else "right", no_wrap=True)
     for shard in topology["shards"]:
         name = f"{shard['kind']}/{shard['index']}"
-        figures = (str(shard[what]) for what in ("pid", "epoch", "entities", "backlog"))
+        epoch = "" if shard["kind"] in WORKERS else str(shard["epoch"])
+        figures = (str(shard["pid"]), epoch, str(shard["entities"]), str(shard["backlog"]))
         table.add_row(name, shard["node"][:8], *figures, "", "")
     for gateway in topology["gateways"]:
-        figures = (str(gateway[what]) for what in ("sockets", "outbox_bytes"))
-        table.add_row(f"gateway :{gateway['port']}", gateway["node"][:8], str(gateway["pid"]), "", "", "", *figures)
+        held = (str(gateway[what]) for what in ("sockets", "outbox_bytes"))
+        table.add_row(f"gateway :{gateway['port']}", gateway["node"][:8], str(gateway["pid"]), "", "", "", *held)
     console.print(table)
 
 
@@ -170,6 +174,9 @@ def demo(
     settings = read_settings(data_dir=data_dir)
     with running_server(None if url else settings, *find_server(settings, port)) as found:
         _run(run_demo(url or found, practitioners=practitioners, seconds=seconds, console=Console()))
+
+
+cli_ledger.register(app)  # here, so that the help tells of serve first
 
 
 def _run(coroutine: Any) -> None:

@@ -60,7 +60,7 @@ def rekey(data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
 
     May be stopped and started again. Beside a running server: restart that with both keys first.
     """
-    from server.hosts import sealer
+    from server.host import sealer
     from storage import rekey as module
 
     settings = read_settings(data_dir=data_dir, database_url=database_url)
@@ -88,7 +88,7 @@ def rekey(data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
 
 
 def _chains(settings: Settings, dsn: str, practitioner: str | None, *, say: bool) -> dict[str, Any]:
-    from server.hosts import sealer
+    from server.host import sealer
     from storage import ledger
 
     wrong = _Named(say=say)
@@ -109,7 +109,7 @@ def _chains(settings: Settings, dsn: str, practitioner: str | None, *, say: bool
 def _replays(
     settings: Settings, dsn: str, practitioner: str | None, session: str | None, *, say: bool
 ) -> dict[str, Any]:
-    from server.hosts import sealer
+    from server.host import sealer
     from storage import replay
 
     wrong = _Named(say=say)

@@ -39,7 +39,7 @@ class RitualRequests:
         return state
 
     async def transform(self, transformation_type: str, **parameters: Any) -> dict[str, Any]:
-        """Change the state by one's own hand: ``transform("archetype_activation", name="Sage", strength=0.6)``."""
+        """Change the state by one's own hand: ``transform("archetype_activation", archetype="Sage", strength=0.6)``."""
         changed: dict[str, Any] = await self.request(
             "state.transform", transformation_type=transformation_type, parameters=parameters
         )

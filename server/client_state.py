@@ -56,6 +56,8 @@ PONG_TIMEOUT_S: Final = 10.0
 """After a ping with nothing heard for this long the connection is dead, whatever TCP thinks."""
 STABLE_AFTER_S: Final = 5.0
 """A connection that lived this long was a good one: the backoff starts over."""
+PATIENCE_S: Final = 60.0
+"""A refusal that asks to wait for longer (a day's quota) is the caller's to hear of."""
 CLOCK_SAMPLES: Final = 8
 
 IDEMPOTENT: Final = frozenset(
@@ -342,7 +344,7 @@ class ClientState:
         elif message["id"] == AUTH_ID and self.phase is Phase.AUTHENTICATING:
             self._refused(error, retryable, wait_s)
         elif (request := self._answered(message)) is not None:
-            if retryable and not request.lossy:
+            if retryable and not request.lossy and wait_s <= PATIENCE_S:
                 self._try_later(request, error, wait_s, now)
             else:
                 self._fail(request, error)

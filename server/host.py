@@ -21,6 +21,8 @@ from actors.runtime.wire import Ask, Follow
 from server import logs
 from server.addresses import AddressBook, write_down
 from server.deployment import AT_START, LATER, Deployment
+from server.settings import Settings
+from storage.seal import Sealer
 
 log = logging.getLogger(__name__)
 
@@ -131,6 +133,14 @@ class Links:
         """Disconnect all."""
         for link in self._links.values():
             await link.stop()
+
+
+def sealer(settings: Settings) -> Sealer | None:
+    """Seals practitioners' payloads, where a key is set."""
+    if settings.sacred_encryption_key is None:
+        return None
+    old = [bytes.fromhex(key.get_secret_value()) for key in settings.old_encryption_keys]
+    return Sealer(bytes.fromhex(settings.sacred_encryption_key.get_secret_value()), old)
 
 
 def link_security(deployment: Deployment) -> LinkSecurity:

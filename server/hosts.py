@@ -26,12 +26,11 @@ from actors.runtime.ports import Fenced, StoreDown
 from actors.runtime.shard import Shard, ShardLimits
 from actors.runtime.wire import Follow
 from actors.space.entity import SpaceKind, SpaceLimits
-from server.host import Host, Links, SystemClock
+from server.host import Host, Links, SystemClock, sealer
 from server.settings import Settings
 from server.topology import topology
 from storage.heartbeat import Heartbeat
 from storage.queries import Queries
-from storage.seal import Sealer
 from storage.store import PostgresStore
 
 if TYPE_CHECKING:
@@ -62,14 +61,6 @@ def kinds(settings: Settings) -> dict[str, EntityKind]:
         unlimited=settings.lab,
     )
     return {"practitioner": PractitionerKind(quotas), "space": SpaceKind(limits), "ritual": RitualKind()}
-
-
-def sealer(settings: Settings) -> Sealer | None:
-    """Seals practitioners' payloads, where a key is set."""
-    if settings.sacred_encryption_key is None:
-        return None
-    old = [bytes.fromhex(key.get_secret_value()) for key in settings.old_encryption_keys]
-    return Sealer(bytes.fromhex(settings.sacred_encryption_key.get_secret_value()), old)
 
 
 class ShardHost(Host):

@@ -19,6 +19,8 @@ from typing import Final, Protocol
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from actors.runtime.ports import Unreadable
+
 VERSION: Final = b"\x01"
 KEY_BYTES: Final = 32
 KEY_ID_BYTES: Final = 8
@@ -26,7 +28,7 @@ NONCE_BYTES: Final = 12
 HEADER_BYTES: Final = len(VERSION) + KEY_ID_BYTES + NONCE_BYTES
 
 
-class CannotUnseal(Exception):
+class CannotUnseal(Unreadable):
     """The envelope does not open: its key is not among ours, or it is not the one that was put there."""
 
 

@@ -29,8 +29,8 @@ journal, in a transaction of their own, make it 680 µs. ``load`` brings 60,000 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 from uuid import UUID, uuid4
 
@@ -59,7 +59,7 @@ from storage.pool import (
     cut_after,
     verdict,
 )
-from storage.seal import Seal, Unsealed
+from storage.seal import CannotUnseal, Seal, Unsealed
 from storage.statements import statement
 
 CONNECT_TIMEOUT_S: Final = 5.0
@@ -232,11 +232,13 @@ class PostgresStore:
         loaded = {entity_id: Loaded(events=[]) for entity_id in entity_ids}
         ids = list(loaded)
         for row in await self._reader.fetch(statement("shard/load_checkpoints"), self._kind, ids):
-            loaded[row["entity_id"]].checkpoint = self._checkpoint(row)
+            with _noted(loaded[row["entity_id"]]):
+                loaded[row["entity_id"]].checkpoint = self._checkpoint(row)
         after = [found.checkpoint.seq if found.checkpoint else 0 for found in loaded.values()]
         events: dict[str, list[JournalRow]] = {entity_id: [] for entity_id in ids}
         for row in await self._reader.fetch(statement("shard/load_events"), self._kind, ids, after):
-            events[row["entity_id"]].append(self._journal_row(row))
+            with _noted(loaded[row["entity_id"]]):
+                events[row["entity_id"]].append(self._journal_row(row))
         for entity_id, found in loaded.items():
             found.events = events[entity_id]
         return loaded
@@ -315,6 +317,15 @@ class PostgresStore:
             data=self._unseal.unseal(data, "checkpoints", entity_id, seq),
             sessions={session: (known[0], known[1]) for session, known in sessions.items()},
         )
+
+
+@contextmanager
+def _noted(loaded: Loaded) -> Iterator[None]:
+    """What cannot be read is that entity's misfortune and nobody else's."""
+    try:
+        yield
+    except CannotUnseal as why:
+        loaded.unreadable = str(why)
 
 
 class _Flight:

@@ -23,7 +23,7 @@ while another run is open, for the space to try again: whoever kept starting run
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import msgspec
@@ -156,10 +156,17 @@ def _refusal(
     if limits.unlimited:
         return None
     if used.runs >= limits.runs_per_day:
-        return RateLimited(f"{limits.runs_per_day} runs a day are allowed; no more until 00:00 UTC")
+        return _until_midnight(f"{limits.runs_per_day} runs a day are allowed", context.now)
     if used.fuel >= limits.fuel_per_day:
-        return RateLimited(f"rituals used up the day's {limits.fuel_per_day} of fuel; no more until 00:00 UTC")
+        return _until_midnight(f"rituals used up the day's {limits.fuel_per_day} of fuel", context.now)
     return None
+
+
+def _until_midnight(why: str, now: datetime) -> RateLimited:
+    refusal = RateLimited(f"{why}; no more until 00:00 UTC")
+    midnight = datetime.combine(now.date() + timedelta(days=1), datetime.min.time(), tzinfo=now.tzinfo)
+    refusal.retry_after_s = (midnight - now).total_seconds()
+    return refusal
 
 
 def _begun(

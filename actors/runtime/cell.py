@@ -17,7 +17,7 @@ import msgspec
 from actors.runtime.entity import NOTHING_OWED, Agenda, Caller, Decision, EntityKind, Published, Subscriber
 from actors.runtime.errors import SanghaError
 from actors.runtime.operations import OperationMemory
-from actors.runtime.ports import Alarm, Claim, JournalRow, Loaded
+from actors.runtime.ports import Alarm, Claim, JournalRow, Loaded, Unreadable
 
 RING_EVENTS: Final = 256
 """Released frames kept live, so that a crowd that reconnects after a gateway's death costs no query."""
@@ -121,7 +121,12 @@ class Cell:
         self.used_at = 0.0
 
     def restore(self, kind: EntityKind, loaded: Loaded) -> None:
-        """Become what storage has. Followers, live part and ``head`` of a cell that was live before are kept."""
+        """Become what storage has. Followers, live part and ``head`` of a cell that was live before are kept.
+
+        Raises Unreadable.
+        """
+        if loaded.unreadable is not None:
+            raise Unreadable(loaded.unreadable)
         first = self.loads == 0
         self.loads += 1
         kept = loaded.checkpoint

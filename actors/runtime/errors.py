@@ -40,6 +40,8 @@ class SanghaError(Exception):
 
     code: ClassVar[str] = "internal"
     retryable: ClassVar[bool] = False
+    retry_after_s: float | None = None
+    """How long to wait before trying again, where that is known."""
 
     def __init__(self, message: str, errors: tuple[FieldError, ...] = ()) -> None:
         super().__init__(message)

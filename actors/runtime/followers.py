@@ -17,7 +17,7 @@ from actors.runtime import wire
 from actors.runtime.cell import Cell, Entry, Outlet, Work, event_frame, history_json, snapshot_frame
 from actors.runtime.entity import Attached, Detached, Subscriber
 from actors.runtime.errors import SanghaError, StorageUnavailable
-from actors.runtime.ports import Fenced, JournalRow, StoreDown
+from actors.runtime.ports import Fenced, JournalRow, StoreDown, Unreadable
 from actors.runtime.wire import Answer, Follow, Following, History, Page, Paged, Pushed, Refused, Resynced, Unfollow
 
 if TYPE_CHECKING:
@@ -148,8 +148,8 @@ class Followers:
         cell = entry.cell
         try:
             rows = await self._rows(cell, page.after, PAGE_EVENTS, min(page.max_bytes, PAGE_BYTES))
-        except (StoreDown, Fenced) as down:
-            self._unavailable(entry.work, down)
+        except (StoreDown, Fenced, Unreadable) as down:
+            self._unavailable(entry, down)
             return
         frames = self._frames(cell, rows)
         through = page.after + len(frames)
@@ -165,8 +165,8 @@ class Followers:
         cell, shard = entry.cell, self._shard
         try:
             rows = await shard.store.page(cell.id, ask.after, ask.limit, wire.MAX_FRAME_BYTES // 4)
-        except (StoreDown, Fenced) as down:
-            self._unavailable(entry.work, down)
+        except (StoreDown, Fenced, Unreadable) as down:
+            self._unavailable(entry, down)
             return
         rows = [row for row in rows if (row.stream_offset or 0) <= cell.head]
         await shard.confirmed()
@@ -198,7 +198,7 @@ class Followers:
         while after < cell.head:
             try:
                 rows = await self._rows(cell, after, PAGE_EVENTS, PAGE_BYTES)
-            except StoreDown:
+            except (StoreDown, Unreadable):
                 rows = []
             except Fenced as fenced:
                 self._shard.fenced(fenced)
@@ -247,9 +247,12 @@ class Followers:
         if work.peer is not None:
             work.peer.send(message)
 
-    def _unavailable(self, work: Work, down: Exception) -> None:
+    def _unavailable(self, entry: Entry, down: Exception) -> None:
         log.warning("a page could not be read: %s", down)
+        work = entry.work
         if isinstance(down, Fenced):
             self._shard.fenced(down)
-        refusal = StorageUnavailable("storage does not answer; try again")
+        refusal: SanghaError = StorageUnavailable("storage does not answer; try again")
+        if isinstance(down, Unreadable):
+            refusal = self._shard.internal(entry.cell, work, down)
         self._send(work, Refused(work.cid, refusal.code, refusal.message))

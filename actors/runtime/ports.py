@@ -36,6 +36,11 @@ class Fenced(Exception):
     """Another incarnation of this shard has the lease. Whoever gets this must stop at once and write nothing more."""
 
 
+class Unreadable(Exception):
+    """What storage has cannot be read: it is sealed with a key that we do not have, or damaged. The fault of that entity's
+    rows alone; its neighbours are well."""
+
+
 class StoreDown(Exception):
     """No connection to storage; try again later."""
 
@@ -103,6 +108,8 @@ class Loaded(msgspec.Struct, kw_only=True, gc=False):
 
     checkpoint: Checkpoint | None = None
     events: Sequence[JournalRow] = ()
+    unreadable: str | None = None
+    """Why it cannot be read."""
 
 
 class RememberedOperation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -128,7 +135,8 @@ class FoundOperations(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class Store(Protocol):
     """A shard's fenced storage. One instance belongs to one (kind, layout, shard) and one epoch at a time.
 
-    Every method but ``close`` raises StoreDown where there is no connection, Fenced where the lease is another's.
+    Every method but ``close`` raises StoreDown where there is no connection, Fenced where the lease is another's; those that
+    read rows of one entity raise Unreadable (``load`` says so in what it gives).
     """
 
     epoch: int

@@ -45,7 +45,7 @@ from actors.runtime.errors import ActorUnavailable, Conflict, Draining, Internal
 from actors.runtime.followers import Followers
 from actors.runtime.gate import Gate
 from actors.runtime.operations import WINDOW, Verdict
-from actors.runtime.ports import Alarm, Checkpoint, Claim, Clock, Fenced, JournalRow, Store, StoreDown
+from actors.runtime.ports import Alarm, Checkpoint, Claim, Clock, Fenced, JournalRow, Store, StoreDown, Unreadable
 from actors.runtime.trace import request_id
 from actors.runtime.wire import Answer, Ask, Dropped, Follow, History, Page, Pushed, Refused, Unfollow
 
@@ -275,6 +275,8 @@ class Shard:
         except Fenced as fenced:
             self.fenced(fenced)
             return ActorUnavailable("this actor moved; try again")
+        except Unreadable as why:
+            return self.internal(cell, work, why)
         return None
 
     async def handle_alone(self, cell: Cell, work: Work) -> SanghaError | None:
@@ -641,4 +643,5 @@ class Shard:
 
 def refused(cid: int, refusal: SanghaError) -> Refused:
     """An error as it crosses a link."""
-    return Refused(cid, refusal.code, refusal.message, [(e.path, e.message) for e in refusal.errors])
+    errors = [(e.path, e.message) for e in refusal.errors]
+    return Refused(cid, refusal.code, refusal.message, errors, refusal.retry_after_s)

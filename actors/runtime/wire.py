@@ -90,6 +90,7 @@ class Refused(msgspec.Struct, frozen=True, array_like=True, tag=17, gc=False):
     code: str
     message: str
     errors: Sequence[tuple[str, str]] = ()
+    retry_after_s: float | None = None
 
 
 class Following(msgspec.Struct, frozen=True, array_like=True, tag=18, gc=False):

@@ -95,8 +95,9 @@ class Worker:
 def _to(answer: Answer | Refused, cid: int) -> Answer | Refused:
     if isinstance(answer, Answer):
         return Answer(cid, answer.body)
-    return Refused(cid, answer.code, answer.message, answer.errors)
+    return Refused(cid, answer.code, answer.message, answer.errors, answer.retry_after_s)
 
 
 def _refused(cid: int, refusal: SanghaError) -> Refused:
-    return Refused(cid, refusal.code, refusal.message, [(e.path, e.message) for e in refusal.errors])
+    errors = [(e.path, e.message) for e in refusal.errors]
+    return Refused(cid, refusal.code, refusal.message, errors, refusal.retry_after_s)

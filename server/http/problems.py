@@ -50,7 +50,9 @@ def problem_response(status: int, body: dict[str, Any], failure: SanghaError | N
     }
     headers = {}
     if status in (429, 503):
-        headers["Retry-After"] = str(max(1, round(getattr(failure, "retry_after_s", None) or RETRY_AFTER_S)))
+        headers["Retry-After"] = str(
+            max(1, round((failure.retry_after_s if failure is not None else None) or RETRY_AFTER_S))
+        )
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     return web.Response(

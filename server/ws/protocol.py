@@ -341,17 +341,21 @@ def error(request_id: int | None, failure: SanghaError) -> bytes:
 
 
 def error_body(failure: SanghaError) -> dict[str, Any]:
-    """``{code, message, retryable, errors?}``."""
+    """``{code, message, retryable, errors?, retry_after_s?}``."""
     body: dict[str, Any] = {"code": failure.code, "message": failure.message, "retryable": failure.retryable}
     if failure.errors:
         body["errors"] = [{"path": each.path, "message": each.message} for each in failure.errors]
+    if failure.retry_after_s is not None:
+        body["retry_after_s"] = round(failure.retry_after_s, 1)
     return body
 
 
 def from_refused(refused: Refused) -> SanghaError:
     """The error that a shard's refusal stands for."""
     kind = CODES.get(refused.code, Internal)
-    return kind(refused.message, tuple(FieldError(path, message) for path, message in refused.errors))
+    failure = kind(refused.message, tuple(FieldError(path, message) for path, message in refused.errors))
+    failure.retry_after_s = refused.retry_after_s
+    return failure
 
 
 def snapshot(body: bytes, reason: str) -> bytes:

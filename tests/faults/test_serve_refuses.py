@@ -10,6 +10,8 @@ import pytest
 from harness import RunningServer
 from harness_load import Load
 
+from server.client import login, register
+
 
 async def refused(server: RunningServer) -> str:
     """Launch a server that must not start: the one line that it says."""
@@ -43,6 +45,18 @@ async def test_a_second_server_is_refused_and_the_first_goes_on() -> None:
         assert f"127.0.0.1:{server.port}" in port
         await load.check()
         assert await server.stop() == 0
+
+
+async def test_a_database_that_is_sealed_with_another_key_is_refused_and_opens_with_the_right_one() -> None:
+    async with RunningServer(SACRED_ENCRYPTION_KEY="11" * 32) as server:
+        await register(server.url, "maya@example.org", "a long password")
+        assert await server.stop() == 0
+        for keys in ({"SACRED_ENCRYPTION_KEY": "22" * 32}, {}):
+            stranger = RunningServer(data_dir=server.data_dir, **keys)
+            assert "sealed with another SACRED_ENCRYPTION_KEY" in await refused(stranger)
+        server.environment = {"SACRED_ENCRYPTION_KEY": "22" * 32, "SANGHA_OLD_ENCRYPTION_KEYS": "11" * 32}
+        await server.start()
+        assert (await login(server.url, "maya@example.org", "a long password"))["practitioner"]["email"]
 
 
 async def test_an_unreachable_database_is_refused() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from actors.runtime.errors import Conflict, Forbidden, TooLarge, Unauthenticated
+from actors.runtime.errors import Conflict, Forbidden, RateLimited, TooLarge, Unauthenticated
 from server.client_events import (
     Backoff,
     ConnectionLost,
@@ -176,6 +176,12 @@ def test_the_servers_own_delay_counts_where_it_is_longer(wire: Wire) -> None:
     wire.core.wake(0.0)
     wire.core.pause()  # no ping to hide it
     assert wire.core.next_wake() == 0.7
+
+
+def test_a_wait_beyond_all_patience_is_the_callers_to_hear_of(wire: Wire) -> None:
+    handle = wire.ask(body=1)
+    wire.refuse("rate_limited", retryable=True, retry_after_s=30_000)
+    assert isinstance(wire.outcomes[handle], RateLimited)
 
 
 def test_no_more_than_the_servers_limit_is_unanswered() -> None:

@@ -323,6 +323,10 @@ def test_runs_and_fuel_are_bounded_by_the_day() -> None:
     who.completed("s:2", fuel=10)
     assert "2 runs" in refused(who, RateLimited, c.RunRitual(brief=BRIEF), "s:3")
     assert "00:00 UTC" in refused(who, RateLimited, c.RunRitual(brief=BRIEF), "s:3")
+    with pytest.raises(RateLimited) as limited:
+        who.ask(c.RunRitual(brief=BRIEF), "s:3")
+    midnight = (who.now + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
+    assert limited.value.retry_after_s == (midnight - who.now).total_seconds()
     who.wait(24 * 3600 - 1)
     refused(who, RateLimited, c.RunRitual(brief=BRIEF), "s:3")
     who.wait(1)

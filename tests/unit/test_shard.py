@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
 
 import msgspec
 import pytest
@@ -28,10 +29,10 @@ from fakes import (
 from actors.runtime import activation, commits, effects, shard
 from actors.runtime.alarms import AlarmClock
 from actors.runtime.cell import EFFECTS_ALARM, Work
-from actors.runtime.entity import Address, AlarmFired, Effect
+from actors.runtime.entity import Address, AlarmFired, Caller, Effect
 from actors.runtime.operations import split
-from actors.runtime.ports import Fenced
-from actors.runtime.wire import Answer, Refused
+from actors.runtime.ports import Fenced, Loaded, Unreadable
+from actors.runtime.wire import Answer, History, Refused
 
 
 @pytest.fixture(autouse=True)
@@ -524,6 +525,37 @@ async def test_an_effect_goes_out_once_after_its_commit_and_its_result_ends_it(w
     assert world.post.operations == ["effect:log:e:1"]
     assert world.folded().owed == ()
     assert not world.shard.cells["e"].issued
+
+
+async def test_an_entity_that_cannot_be_read_is_an_internal_error_and_its_neighbours_are_well(world: World) -> None:
+    await world.answer(Add(text="a"), "s:1", entity="well")
+    whole = world.store.load
+
+    async def load(ids: Sequence[str]) -> Mapping[str, Loaded]:
+        loaded = await whole(ids)
+        for entity in set(ids) & {"torn"}:
+            loaded[entity].unreadable = "sealed with a key that is not configured"
+        return loaded
+
+    world.store.load = load  # type: ignore[method-assign]
+    assert await world.answer(Read(), entity="torn") == "internal"
+    assert await world.answer(Add(text="b"), "s:2", entity="torn") == "internal"
+    assert await world.answer(Read(), entity="well") == {"items": ["a"]}
+    assert world.halted == []
+
+
+async def test_a_journal_row_that_cannot_be_read_fails_who_asks_for_it_and_not_the_shard(world: World) -> None:
+    await world.answer(Add(text="a"), "s:1")
+
+    async def page(*_: Any) -> Any:
+        raise Unreadable("damaged")
+
+    world.store.page = page  # type: ignore[method-assign]
+    world.shard.link_message(world.link, History(77, "e", 0, 10, Caller("ann")))
+    await world.idle()
+    assert world.result(77) == "internal"
+    assert world.halted == []
+    assert await world.answer(Read()) == {"items": ["a"]}
 
 
 def test_an_effect_in_a_series_is_known_like_a_sessions_request_and_any_other_by_its_name() -> None:
