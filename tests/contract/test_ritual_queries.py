@@ -11,6 +11,7 @@ import pytest
 from backends import LAYOUT, PostgresBackend
 from making import NOW, insight, practitioner, ritual, run, state
 
+from actors.practitioner import chain
 from actors.runtime.entity import Upsert
 from actors.runtime.ports import Batch
 from storage.pool import BadValue
@@ -257,3 +258,28 @@ async def test_what_is_sealed_is_no_plain_text_at_rest_and_needs_the_key(postgre
         with pytest.raises(CannotUnseal):
             await read
     await queries.close()
+
+
+async def test_before_what_is_anothers_there_is_nothing(
+    postgres_backend: PostgresBackend, queries: Queries, seal: Sealer | None
+) -> None:
+    """Ids of states and of runs in groups can be computed: whether there is one, and since when, is not to be had by them."""
+    mine, other = practitioner("mine@example.org"), practitioner("other@example.org")
+    me, them = str(mine.values["id"]), str(other.values["id"])
+    rows = {who: (state(who, 1), run(who, str(uuid4())), insight(who)) for who in (me, them)}
+    later = [row.values | {"created_at": NOW + timedelta(hours=1)} for row in rows[them]]
+    await write(
+        postgres_backend,
+        seal,
+        mine,
+        other,
+        *rows[me],
+        *(Upsert(table=row.table, values=values) for row, values in zip(rows[them], later, strict=True)),
+        state(them, 2, rows[them][0].values["state_hash"]),
+    )
+    theirs = [str(row.values["id"]) for row in rows[them]]
+    second = chain.version_id(them, 2)
+    assert len(await queries.states(them, 10, second)) == 1
+    assert await queries.states(me, 10, second) == []
+    assert await queries.runs(me, 10, theirs[1]) == []
+    assert await queries.insights(me, None, 10, theirs[2]) == []

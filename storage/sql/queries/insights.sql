@@ -4,6 +4,7 @@ SELECT id, session_id, insight_type, interpretation, archetypal_analysis, integr
 FROM oracle_insights
 WHERE practitioner_id = $1::uuid
     AND ($4::uuid IS NULL OR session_id = $4)
-    AND ($3::uuid IS NULL OR (created_at, id) < (SELECT c.created_at, c.id FROM oracle_insights c WHERE c.id = $3::uuid))
+    AND ($3::uuid IS NULL OR (created_at, id) < (SELECT c.created_at, c.id FROM oracle_insights c
+                                                       WHERE c.id = $3::uuid AND c.practitioner_id = $1::uuid))
 ORDER BY created_at DESC, id DESC
 LIMIT $2

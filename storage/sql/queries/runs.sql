@@ -8,6 +8,7 @@ FROM ritual_sessions s LEFT JOIN sacred_rituals r ON r.id = s.ritual_id
 WHERE s.practitioner_id = $1::uuid
     AND ($4::uuid IS NULL OR s.ritual_id = $4)
     AND ($3::uuid IS NULL
-         OR (s.created_at, s.id) < (SELECT c.created_at, c.id FROM ritual_sessions c WHERE c.id = $3::uuid))
+         OR (s.created_at, s.id) < (SELECT c.created_at, c.id FROM ritual_sessions c
+                                       WHERE c.id = $3::uuid AND c.practitioner_id = $1::uuid))
 ORDER BY s.created_at DESC, s.id DESC
 LIMIT $2
