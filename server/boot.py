@@ -306,10 +306,16 @@ class Server:
         await asyncio.gather(self._watch_processes(), self._watch_coordinator(watcher), self._start_the_rest())
 
     async def _start_the_rest(self) -> None:
-        """The kinds that nobody waits for at the start, so that nobody waits long for them later."""
+        """The kinds that nobody waits for at the start, so that nobody waits long for them later. Whoever needs one that
+        could not be started now starts it; that Ray is gone is noticed by the others here."""
+        from ray.exceptions import RayError
+
         assert self.placement is not None
         for spec in self.placement.shards(LATER):
-            await asyncio.to_thread(self.placement.start_shard, spec)
+            try:
+                await asyncio.to_thread(self.placement.start_shard, spec)
+            except (RayError, ConnectionError, RuntimeError) as failure:
+                log.warning("%s was not started: %s", spec.name, failure)
 
     def _lost_process(self) -> str | None:
         return next((name for name, pid in self._ray_pids.items() if not _runs(pid)), None)
