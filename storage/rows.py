@@ -1,8 +1,8 @@
 """One row of a table as PostgreSQL keeps it, and back. Pure.
 
-A sealed jsonb column holds its envelope as a JSON string; its values are objects and arrays, so that a string is an envelope.
-A sealed text column holds ``sealed:`` and the envelope in base64. A text of somebody's own that begins so is kept wrapped in
-the same way, behind a zero byte in place of an envelope's version: it comes back as it was, with a key and without.
+A sealed jsonb column holds its envelope as a JSON string, a sealed text column ``sealed:`` and the envelope in base64. Where
+somebody's own value looks so (a JSON string; a text that begins with ``sealed:``) it is kept wrapped in the same way, behind a
+zero byte in place of an envelope's version: it comes back as it was, with a key and without.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+import msgspec
 import orjson
 
 from storage.pool import BadValue, encode_json
@@ -37,14 +38,21 @@ def kept(row: Mapping[str, Any], table: str, seal: Seal | None) -> dict[str, Any
         if isinstance(row.get(name), bytes):
             raise BadValue(f"{table}.{name}: bytes are for a bytea column")
     made = {name: "\\x" + value.hex() if isinstance(value, bytes) else value for name, value in row.items()}
-    if seal is not None:
-        for name in shape.sealed & made.keys():
-            if made[name] is not None:
-                made[name] = to_text(seal.seal(encode_json(made[name]), place(table, name), str(row["id"]), 0))
+    for name in shape.sealed & made.keys():
+        if made[name] is not None:
+            made[name] = kept_json(made[name], table, name, str(row["id"]), seal)
     for name in shape.sealed_text & made.keys():
         if made[name] is not None:
             made[name] = kept_text(made[name], table, name, str(row["id"]), by)
     return made
+
+
+def kept_json(value: Any, table: str, column: str, row_id: str, seal: Seal | None) -> Any:
+    """A sealed jsonb column's value."""
+    if seal is not None:
+        return to_text(seal.seal(encode_json(value), place(table, column), row_id, 0))
+    is_text = isinstance(value, str) or (isinstance(value, msgspec.Raw) and bytes(value).lstrip().startswith(b'"'))
+    return to_text(PLAIN_MARK + encode_json(value)) if is_text else value
 
 
 def kept_text(text: str, table: str, column: str, row_id: str, seal: Seal) -> str:
@@ -72,7 +80,10 @@ def opened_json(value: Any, table: str, column: str, row_id: str, seal: Seal) ->
     """What a sealed jsonb column (decoded) means. Raises CannotUnseal."""
     if not isinstance(value, str):
         return value
-    return orjson.loads(seal.unseal(from_text(value), place(table, column), row_id, 0))
+    data = from_text(value)
+    if data.startswith(PLAIN_MARK):
+        return orjson.loads(data[len(PLAIN_MARK) :])
+    return orjson.loads(seal.unseal(data, place(table, column), row_id, 0))
 
 
 def opened_text(value: str, table: str, column: str, row_id: str, seal: Seal) -> str:

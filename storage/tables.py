@@ -21,7 +21,7 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     required: frozenset[str]
     unique: frozenset[str] = frozenset()
     sealed: frozenset[str] = frozenset()
-    """jsonb columns that hold an envelope as a JSON string where a key is set. Their values are objects or arrays."""
+    """jsonb columns that hold an envelope as a JSON string where a key is set."""
     sealed_text: frozenset[str] = frozenset()
     """text columns that hold ``sealed:`` and an envelope where a key is set."""
     references: Mapping[str, str] = {}

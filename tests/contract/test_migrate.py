@@ -12,6 +12,7 @@ from actors.runtime.ports import StoreDown
 from storage.migrate import SchemaTooNew, SchemaTooOld, migrate, migrations, require_current, schema_version
 from storage.migrate import _apply as apply
 from storage.pool import BadValue, LazyConnection, UnusableDatabase, connect
+from storage.rows import UNSEALED, opened
 from storage.statements import statement
 from storage.tables import TABLES
 
@@ -97,7 +98,9 @@ async def test_a_database_of_before_rituals_keeps_its_data(database: str) -> Non
         """INSERT INTO practitioners (id, email, password_hash, archetypal_preferences)
                VALUES ('5e4ad1c0-0000-4000-8000-000000000001', 'a@example.org', 'h', '"AQ=="'), (DEFAULT, 'b@c.d', 'h', '{}');
            INSERT INTO journal (kind, entity_id, seq, at, event_type, format, data)
-               VALUES ('practitioner', '5e4ad1c0-0000-4000-8000-000000000001', 1, now(), 'registered', 1, '{}')"""
+               VALUES ('practitioner', '5e4ad1c0-0000-4000-8000-000000000001', 1, now(), 'registered', 1, '{}');
+           INSERT INTO collective_spaces (name, purpose, shared_state)
+               VALUES ('a', 'p', to_jsonb(repeat('shared "text" ä', 20))), ('b', 'p', '{"a": "b"}')"""
     )
     assert await migrate(database) == len(migrations())
     rows = await connection.fetch("SELECT * FROM practitioners ORDER BY email")
@@ -106,6 +109,9 @@ async def test_a_database_of_before_rituals_keeps_its_data(database: str) -> Non
         ("b@c.d", {}, False),
     ]
     assert await connection.fetchval("SELECT count(*) FROM journal") == 1
+    spaces = await connection.fetch("SELECT id::text AS id, shared_state FROM collective_spaces ORDER BY name")
+    shared = [opened(space, "collective_spaces", UNSEALED)["shared_state"] for space in spaces]
+    assert shared == ['shared "text" ä' * 20, {"a": "b"}]
     await connection.execute(
         """INSERT INTO archetypal_states (practitioner_id, state_data, archetypes, energies, version)
                SELECT id, '{}', '{}', '{}', 1 FROM practitioners"""

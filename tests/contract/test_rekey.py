@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from backends import LAYOUT, PostgresBackend
-from making import checkpoint, insight, operation, ritual, run
+from making import checkpoint, insight, operation, ritual, run, space
 from recording import FIRST, Recorded
 
 from actors.practitioner.archetypal_state import ArchetypalState
@@ -18,6 +18,7 @@ from storage.ledger import verify
 from storage.pool import connect
 from storage.queries import Queries
 from storage.rekey import Rekeyed, Unopened, rekey
+from storage.rows import opened
 from storage.seal import CannotUnseal, Seal, Sealer, from_text, is_sealed
 from storage.store import PostgresStore
 from storage.tables import TABLES
@@ -220,3 +221,17 @@ async def test_what_no_key_opens_is_named_once_and_left(postgres_backend: Postgr
         *(f"oracle_insights.{name}" for name in ("interpretation", "cautions")),
     }
     assert (await store.load(["lost"]))["lost"].events == [operation(1, "s:1", "lost")]
+
+
+@pytest.mark.parametrize("shared", ["a text", "c2VhbGVk", b"\x01not mine".hex(), 7, True, [], {"a": "b"}])
+async def test_a_space_may_share_any_json(postgres_backend: PostgresBackend, shared: Any) -> None:
+    """A facilitator's text is no envelope, whatever it looks like."""
+    await (await store_of(postgres_backend, None, "space")).commit(Batch(rows=[space(shared_state=shared)]))
+    report, unopened = await rekeyed(postgres_backend, BOTH)
+    assert (report.rewritten, unopened) == (1, [])
+    assert await stale(postgres_backend, BOTH) == []
+    (row,) = await postgres_backend.rows("collective_spaces")
+    assert (
+        opened({"id": str(row["id"]), "shared_state": row["shared_state"]}, "collective_spaces", BOTH)["shared_state"]
+        == shared
+    )

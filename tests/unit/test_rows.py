@@ -18,8 +18,12 @@ TABLE = "ritual_sessions"
 TEXTS = st.one_of(st.text(), st.text().map(lambda text: TEXT_MARK + text), st.just(TEXT_MARK + to_text(b"\1x")))
 
 
-@given(text=TEXTS, result=st.dictionaries(st.text(), st.floats(0, 1)), seal=st.sampled_from([SEAL, None]))
-def test_what_is_kept_is_opened_as_it_was(text: str, result: dict[str, float], seal: Sealer | None) -> None:
+@given(
+    text=TEXTS,
+    result=st.one_of(st.dictionaries(st.text(), st.floats(0, 1)), st.text(), st.just(to_text(b"\1x")), st.just(True)),
+    seal=st.sampled_from([SEAL, None]),
+)
+def test_what_is_kept_is_opened_as_it_was(text: str, result: Any, seal: Sealer | None) -> None:
     row = {"id": "1", "status": "running", "intention": text, "error_message": None, "result": result}
     stored = kept(row, TABLE, seal)
     assert opened(stored, TABLE, SEAL) == row
@@ -48,6 +52,8 @@ def test_columns_that_are_not_there_are_not_made() -> None:
 def test_json_that_is_text_already_comes_as_raw_and_not_as_bytes() -> None:
     raw: dict[str, Any] = {"id": "1", "parameters": msgspec.Raw(b'{"a":1}')}
     assert opened(kept(raw, TABLE, SEAL), TABLE, SEAL)["parameters"] == {"a": 1}
+    raw["parameters"] = msgspec.Raw(b' "a"')
+    assert opened(kept(raw, TABLE, None), TABLE, SEAL)["parameters"] == "a"
     for column in ("parameters", "intention"):
         with pytest.raises(BadValue):
             kept({"id": "1", column: b"{}"}, TABLE, SEAL)

@@ -6,6 +6,11 @@
 
 ALTER TABLE practitioners ADD COLUMN oracle_consent boolean NOT NULL DEFAULT false; -- may the state go to a model outside
 
+-- It may be sealed now, as a string: a text that somebody shared is wrapped (see storage/rows.py).
+UPDATE collective_spaces
+SET shared_state = to_jsonb(replace(encode('\x00'::bytea || convert_to(shared_state::text, 'UTF8'), 'base64'), E'\n', ''))
+WHERE jsonb_typeof(shared_state) = 'string';
+
 -- Insert only. A version is a link of the practitioner's chain: state_hash = sha256(prev_hash's bytes || RFC 8785 of state_data).
 CREATE TABLE archetypal_states (
     id              uuid        PRIMARY KEY DEFAULT gen_random_uuid(),
