@@ -63,9 +63,9 @@ def command_from(type_: type[T], body: dict[str, Any]) -> T:
 
 
 def bearer(request: web.Request) -> str | None:
-    """The token of the Authorization header."""
+    """The token of the Authorization header; ours are ASCII, and what is not may be no text at all."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" and token.strip() else None
+    return token.strip() if scheme.lower() == "bearer" and token.strip() and token.isascii() else None
 
 
 async def auth_session(request: web.Request) -> Any:

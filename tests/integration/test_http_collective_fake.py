@@ -50,6 +50,13 @@ async def test_nobody_comes_without_a_login(w: World) -> None:
     assert w.shards.asked == []
 
 
+@pytest.mark.parametrize("path", [SPACES, "/api/rituals/catalog", "/api/admin/topology"])
+async def test_a_token_that_is_no_text_is_no_token(w: World, path: str) -> None:
+    async with httpx.AsyncClient(base_url=w.http) as stranger:
+        answer = await stranger.get(path, headers=[(b"Authorization", b"Bearer \xff")])
+    assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")
+
+
 async def test_spaces_are_listed_as_an_array(w: World, http: httpx.AsyncClient) -> None:
     answer = await http.get(SPACES, params={"limit": 3, "before": HALL, "q": "hall"})
     assert [space["name"] for space in answer.json()] == ["Hall"]
