@@ -64,7 +64,8 @@ class Edit(Command, frozen=True, kw_only=True, tag="edit", forbid_unknown_fields
 
 
 class Withdraw(Command, frozen=True, kw_only=True, tag="withdraw", forbid_unknown_fields=True):
-    """Takes it from the catalog for good: nobody runs it any more. The module stays for the replay of its runs. The author's."""
+    """Takes it from the catalog for good: nobody begins anything with it any more. What was begun goes on (a group ritual that
+    was scheduled, too), for the module stays, as it does for the replay of runs. The author's."""
 
 
 class GetDetails(Command, frozen=True, kw_only=True, tag="details", forbid_unknown_fields=True):

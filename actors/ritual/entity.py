@@ -243,7 +243,7 @@ def _about(command: c.Upload) -> e.About:
 
 
 def _again(state: RitualState, command: c.Upload, context: Context) -> Decision:
-    """A built-in ritual is uploaded at every start: the same module is the same ritual, of which other things may be said."""
+    """A built-in ritual may be uploaded again: the same module is the same ritual, of which other things may be said."""
     if context.caller is not None or state.author is not None:
         raise Conflict("the ritual exists already")
     if command.module_hash != state.module_hash:

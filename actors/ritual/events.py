@@ -56,7 +56,7 @@ class Edited(Struct, frozen=True, kw_only=True, tag="edited"):
 
 
 class Withdrawn(Struct, frozen=True, kw_only=True, tag="withdrawn"):
-    """Nobody runs it any more."""
+    """Nobody begins a run of it any more."""
 
 
 class Used(Struct, frozen=True, kw_only=True, tag="used"):

@@ -123,8 +123,10 @@ class Runner:
         command = practitioner.encode(practitioner.RunRitual(brief=self._brief, intention="load"))
 
         def ended(answer: Any) -> None:
-            self._latencies_ms.append((time.perf_counter() - began) * 1000)
-            self.failed += not isinstance(answer, Answer)
+            if isinstance(answer, Answer):
+                self._latencies_ms.append((time.perf_counter() - began) * 1000)
+            else:
+                self.failed += 1
             if self.going:
                 self.begin()
             else:

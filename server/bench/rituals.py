@@ -26,6 +26,7 @@ from server.bench import show
 from server.bench.accounts import tokens_of_new_accounts
 from server.bench.inside import Inside, Runner, brief_of
 from server.client import Client
+from server.client_events import ClientError
 
 RAW_S: Final = 2.0
 START: Final = {"archetypes": {"Light": 0.8, "Shadow": 0.2}, "energies": {"fire": 0.5, "water": 0.4}}
@@ -103,8 +104,9 @@ class Load:
                 await client.request("ritual.run", ritual=self.ritual, intention="load", parameters={"n": n})
             except SanghaError:
                 self.failed += 1
-            self.latencies_ms.append((time.perf_counter() - began) * 1000)
-            if self.runs is not None and len(self.latencies_ms) >= self.runs:
+            else:
+                self.latencies_ms.append((time.perf_counter() - began) * 1000)
+            if self.runs is not None and len(self.latencies_ms) + self.failed >= self.runs:
                 self.enough.set()
 
 
@@ -143,6 +145,9 @@ async def run(
 def _figures(
     ritual: str, practitioners: int, latencies_ms: list[float], failed: int, elapsed_s: float, raw: float
 ) -> dict[str, Any]:
+    """Of the runs that were completed; those that failed are counted apart: a refusal is quick. Raises ClientError."""
+    if not latencies_ms:
+        raise ClientError(f"none of the runs was completed, {failed} failed")
     times = sorted(latencies_ms)
     return {
         "ritual": ritual,

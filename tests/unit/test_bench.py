@@ -2,15 +2,18 @@ from __future__ import annotations
 
 import io
 import os
+from typing import cast
 
 import pytest
 from rich.console import Console
 
-from server.bench import show
+from actors.runtime.errors import RitualFailed, SanghaError
+from server.bench import rituals, show
 from server.bench.connections import PER_SOURCE, source_address
 from server.bench.fanout import Tally, leading_number
 from server.bench.processes import cpu_s, kernel_buffers_kb, private_kb, tree
 from server.bench.recovery import compare, shard_pid
+from server.client import Client
 from server.client_events import ClientError
 
 
@@ -75,3 +78,20 @@ def test_figures_are_shown_as_a_table_where_there_is_a_console() -> None:
     show(None, "a title", {})
     assert "p50 ms" in out.getvalue()
     assert "12,000" in out.getvalue()
+
+
+async def test_runs_that_fail_are_counted_apart_from_those_that_are_measured() -> None:
+    load = rituals.Load("dance", 3)
+    answers: list[SanghaError | None] = [None, RitualFailed("no"), RitualFailed("no")]
+
+    class Answering:
+        async def request(self, *_: object, **__: object) -> None:
+            answer = answers.pop(0)
+            load.going = bool(answers)
+            if answer is not None:
+                raise answer
+
+    await load.practitioner(cast("Client", Answering()))
+    assert (len(load.latencies_ms), load.failed, load.enough.is_set()) == (1, 2, True)
+    with pytest.raises(ClientError, match="2 failed"):
+        rituals._figures("dance", 1, [], 2, 1.0, 1.0)
