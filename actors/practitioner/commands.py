@@ -147,12 +147,14 @@ class TransformState(Command, frozen=True, kw_only=True, tag="transform_state", 
 class RunRitual(Command, frozen=True, kw_only=True, tag="run_ritual", forbid_unknown_fields=True):
     """Run a ritual on the state. Answered when the run has ended (the runtime asks ``AwaitRun`` in its place).
 
-    ``brief`` comes from the ritual's entity at the time of asking; it is not part of what a retry must repeat.
+    ``brief`` comes from the ritual's entity at the time of asking; it is not part of what a retry must repeat. ``ritual`` is,
+    the name or id by which the client asked: by a retry the name may mean another.
     """
 
     json_fields: ClassVar[frozenset[str]] = frozenset({"parameters"})
 
     brief: Brief
+    ritual: str = ""
     intention: Intention = ""
     parameters: bytes = b"{}"
 
@@ -202,6 +204,8 @@ class AnnotateRun(Command, frozen=True, kw_only=True, tag="annotate_run", forbid
     subjective_experience: LongText | UnsetType | None = UNSET
     integration_notes: LongText | UnsetType | None = UNSET
     effectiveness_rating: Rating | UnsetType = UNSET
+    newest: bool = False
+    """What was asked for is the newest run of the ritual: by a retry there may be a newer one, and it is the same request."""
 
 
 class Reflect(Command, frozen=True, kw_only=True, tag="reflect", forbid_unknown_fields=True):

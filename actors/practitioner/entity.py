@@ -89,9 +89,10 @@ class PractitionerKind:
         """All but what the gateway looked up: of a ritual's brief and of the run to reflect on, the id alone."""
         match command:
             case c.RunRitual() | c.RunInGroup():
-                brief = Brief(id=command.brief.id, name="", module_hash="")
+                named = isinstance(command, c.RunRitual) and command.ritual
+                brief = Brief(id="" if named else command.brief.id, name="", module_hash="")
                 return c.encode(structs.replace(command, brief=brief))
-            case c.AnnotateRun():  # ``rate`` means the newest run, and by the retry there may be a newer one
+            case c.AnnotateRun(newest=True):
                 return c.encode(structs.replace(command, run=command.ritual))
             case c.Reflect(run=run):
                 return b"reflect" if run is None else f"reflect {run.id}".encode()

@@ -85,7 +85,7 @@ async def _outcome(request: web.Request, caller: Caller, ritual: str, fields: di
     try:
         if instead is not None:
             return json_response(await _ask_own(request, caller, p.AwaitRun(run=run_id_of(operation)), None))
-        command = from_wire(p.RunRitual, fields | {"brief": msgspec.to_builtins(brief)})
+        command = from_wire(p.RunRitual, fields | {"brief": msgspec.to_builtins(brief), "ritual": ritual})
         return json_response(await _ask_own(request, caller, command, operation))
     except NotFound as unknown:
         result = await recorded_result(gateway, caller.practitioner, operation) if may_be_a_retry else None
@@ -133,7 +133,9 @@ async def rate(request: web.Request) -> web.Response:
     newest = await read(gateway_of(request).queries.newest_run(caller.practitioner, ritual.id))
     if newest is None:
         raise Conflict("run it first: what is rated is a completed run")
-    return json_response(await _annotate(request, caller, {"id": newest, "ritual_id": ritual.id}, fields))
+    return json_response(
+        await _annotate(request, caller, {"id": newest, "ritual_id": ritual.id}, fields | {"newest": True})
+    )
 
 
 def _note(run: Any, fields: dict[str, Any]) -> p.AnnotateRun:

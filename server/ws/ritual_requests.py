@@ -73,7 +73,7 @@ async def _run(connection: Connection, request: protocol.RitualRun) -> None:
         command, recorded = practitioner.encode(await_run), False
         instead: SanghaError | None = failure
     else:
-        fields = _fields(request) | {"brief": brief}
+        fields = _fields(request) | {"brief": brief, "ritual": request.ritual}
         command, recorded = practitioner.encode(from_wire(practitioner.RunRitual, fields)), True
         instead = None
     if not connection.closing:

@@ -92,8 +92,8 @@ class Member:
 class Circle:
     """``size`` accounts joined in a space; the first facilitates. Their ritual: a slow one of their own, if none is given."""
 
-    def __init__(self, server: RunningServer, size: int = 3, ritual: str = "") -> None:
-        self.server, self.size, self.ritual = server, size, ritual
+    def __init__(self, server: RunningServer, size: int = 3, ritual: str = "", *, turns: int = 160_000_000) -> None:
+        self.server, self.size, self.ritual, self._turns = server, size, ritual, turns
         self.members: list[Member] = []
         self.space = ""
         self._slug = f"circle-{uuid.uuid4().hex[:8]}"
@@ -109,7 +109,7 @@ class Circle:
             if n == 0:
                 made = await client.create_space(self._slug, purpose="a test", slug=self._slug, access_level="open")
                 self.space = made["id"]
-                self.ritual = self.ritual or await upload(http, token, slow_module(), self._slug)
+                self.ritual = self.ritual or await upload(http, token, slow_module(self._turns), self._slug)
             self.members.append(await self.enter(client, token))
         return self
 

@@ -13,13 +13,19 @@ from circle import Circle
 from harness import RunningServer, measured
 
 STAGES = ("ritual_gathering", "ritual_opening", "ritual_active", "ritual_integration")
+MUCH_FUEL = {"SANGHA_RITUAL_FUEL": "100000000000"}
+TURNS = 700_000_000
+"""Some 0.4 s: a kill at the beginning of ``active`` comes while everyone is being transformed."""
 VICTIMS = ("space/0", "practitioner/0", "sandbox/0", "ritual/0", "oracle/0", "gateway/0", "coordinator", "postgres")
 
 
 @pytest.mark.parametrize("victim", VICTIMS)
 @pytest.mark.timeout(300)
 async def test_a_process_killed_at_each_stage_leaves_everyone_transformed_exactly_once(victim: str) -> None:
-    async with RunningServer(SANGHA_CHECKPOINT_EVERY="10", SANGHA_SANDBOXES="1") as server, Circle(server) as circle:
+    async with (
+        RunningServer(SANGHA_CHECKPOINT_EVERY="10", SANGHA_SANDBOXES="1", **MUCH_FUEL) as server,
+        Circle(server, turns=TURNS) as circle,
+    ):
         for stage in STAGES:
             before = await circle.versions()
             began = time.monotonic()
@@ -33,7 +39,7 @@ async def test_a_process_killed_at_each_stage_leaves_everyone_transformed_exactl
 
 @pytest.mark.timeout(300)
 async def test_a_whole_server_killed_at_each_stage_resumes_the_ritual_when_it_starts_again() -> None:
-    async with RunningServer() as server, Circle(server) as circle:
+    async with RunningServer(**MUCH_FUEL) as server, Circle(server, turns=TURNS) as circle:
         for stage in STAGES:
             before = await circle.versions()
             run = await circle.begin(starts_in_s=1.0)
@@ -47,7 +53,7 @@ async def test_a_whole_server_killed_at_each_stage_resumes_the_ritual_when_it_st
 
 @pytest.mark.timeout(300)
 async def test_processes_killed_one_after_another_through_a_ritual_change_nothing() -> None:
-    async with RunningServer(SANGHA_SANDBOXES="1") as server, Circle(server) as circle:
+    async with RunningServer(SANGHA_SANDBOXES="1", **MUCH_FUEL) as server, Circle(server, turns=TURNS) as circle:
         before = await circle.versions()
         run = await circle.begin(starts_in_s=2.0)
         closed = asyncio.create_task(circle.told(run, "ritual_closed", everyone=True))
@@ -63,7 +69,7 @@ async def test_processes_killed_one_after_another_through_a_ritual_change_nothin
 
 @pytest.mark.timeout(120)
 async def test_a_sandbox_killed_in_the_middle_of_a_run_gives_the_one_result() -> None:
-    async with RunningServer(SANGHA_SANDBOXES="1") as server, Circle(server, 1) as circle:
+    async with RunningServer(SANGHA_SANDBOXES="1", **MUCH_FUEL) as server, Circle(server, 1, turns=TURNS) as circle:
         member = circle.members[0]
         running = asyncio.create_task(member.client.request("ritual.run", ritual=circle.ritual, intention="once"))
         while (await member.client.request("state.get"))["under_way"] is None:  # noqa: ASYNC110 - the server's own word

@@ -140,7 +140,7 @@ async def test_a_run_is_asked_of_the_practitioner_with_the_rituals_own_brief(
     answer = await http.post("/api/rituals/execute", json=body, headers=A | {"Idempotency-Key": "k"})
     assert answer.json() == {"asked": "RunRitual"}
     brief = Brief(id=SHADOW, name="shadow_integration", module_hash=HASH, required_archetypes=("Shadow",))
-    command = p.RunRitual(brief=brief, intention="to see", parameters=b'{"depth":3}')
+    command = p.RunRitual(brief=brief, ritual=SHADOW, intention="to see", parameters=b'{"depth":3}')
     assert w.shards.own == [(command, f"{ALICE}:k-k", Caller(ALICE))]
 
 
@@ -237,8 +237,8 @@ async def test_a_rating_is_of_the_newest_completed_run(w: RitualWorld, http: htt
     assert (await http.put(f"/api/rituals/{SHADOW}/rate", json=body, headers=A)).status_code == 200
     await http.put(f"/api/rituals/{SHADOW}/rate", json={"rating": 1}, headers=A)
     assert [command for command, _, _ in w.shards.own] == [
-        p.AnnotateRun(run=RUN, ritual=SHADOW, effectiveness_rating=9, subjective_experience="deep"),
-        p.AnnotateRun(run=RUN, ritual=SHADOW, effectiveness_rating=1),
+        p.AnnotateRun(run=RUN, ritual=SHADOW, effectiveness_rating=9, subjective_experience="deep", newest=True),
+        p.AnnotateRun(run=RUN, ritual=SHADOW, effectiveness_rating=1, newest=True),
     ]
     assert all(operation for _, operation, _ in w.shards.own)
 

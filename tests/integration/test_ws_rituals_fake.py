@@ -84,7 +84,7 @@ async def test_a_run_is_answered_with_its_result_and_nothing_waits_behind_it(w: 
         run.end({"transformation_intensity": 0.5})
         assert await client.receive() == {"id": 10, "type": "result", "result": {"transformation_intensity": 0.5}}
     (command,) = asked(w, p.RunRitual)
-    assert command == p.RunRitual(brief=BRIEF, intention="joy", parameters=b'{"n":1}')
+    assert command == p.RunRitual(brief=BRIEF, ritual="dance", intention="joy", parameters=b'{"n":1}')
 
 
 async def test_many_runs_wait_without_being_in_anyones_way(w: World) -> None:

@@ -416,3 +416,20 @@ def test_a_rating_goes_to_the_ritual_and_a_newer_one_takes_its_place() -> None:
         who.answer(effect, {})
     assert who.kind.agenda(who.state) is NOTHING_OWED
     assert who.row("ritual_sessions") == {"id": RUN, "effectiveness_rating": 2}
+
+
+def test_a_retry_repeats_what_the_client_said_and_not_what_was_found_for_it() -> None:
+    kind = PractitionerKind()
+
+    def said(command: c.PractitionerCommand) -> bytes:
+        return kind.request(command, c.encode(command))
+
+    other = replace(BRIEF, id=uuid(99), name="another by now")
+    by_name = c.RunRitual(brief=BRIEF, ritual="dance")
+    assert said(by_name) == said(c.RunRitual(brief=other, ritual="dance"))
+    assert said(by_name) != said(c.RunRitual(brief=BRIEF, ritual="sing"))
+    assert said(c.RunRitual(brief=BRIEF)) != said(c.RunRitual(brief=other))
+    rated = c.AnnotateRun(run=uuid(5), ritual=BRIEF.id, effectiveness_rating=3)
+    assert said(rated) != said(replace(rated, run=uuid(6)))
+    newest = replace(rated, newest=True)
+    assert said(newest) == said(replace(newest, run=uuid(6)))
