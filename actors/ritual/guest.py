@@ -230,6 +230,11 @@ class Guest:
         memmove(self._base + at, data, len(data))
 
     @property
+    def memory_bytes(self) -> int:
+        """What its memory has grown to; 0 where it is not known yet."""
+        return _memory_size(self._context, self._scratch.memory) if self._base else 0
+
+    @property
     def fuel_used(self) -> int:
         """By the guest so far."""
         _get_fuel(self._context, self._scratch.fuel_at)

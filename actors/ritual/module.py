@@ -8,17 +8,17 @@
 
 Who exports both ``execute`` and ``execute_ritual`` is refused: nothing is guessed.
 
-What no problem was found in may still be refused by the compiler, which alone knows whether the code is valid. The limits on
-functions are there because compiling cannot be interrupted. Measured on one core: 10,000 empty functions 0.3 s, 100,000 2 s
-and 600 MB; a body of 128 KiB made to be slow (branches with 1,000 values on the stack) 3.5 s, of 510 KiB 64 s and 1.4 GB, for
-it grows with the square; branches among 1,000 locals in 128 KiB 8 s. So functions are counted, their size is bounded, and so
-is the sum of size × (size / 256 + locals).
+What no problem was found in may still be refused by the compiler, which alone knows whether the code is valid. ``cost``
+bounds what compiling takes, for that cannot be interrupted. Measured on one core: 10,000 empty functions 0.3 s, 100,000 2 s
+and 600 MB; it grows with the square of a body's size and with loops × local variables (1,000 of 300 in 10 KB: 2.6 s), so a
+body costs size × (size / 256 + variables). Types, elements and segments of data have their price (20 us a byte, 600 us each).
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
 from typing import Final
 
 from actors.ritual.abi_values import shown
@@ -32,9 +32,15 @@ FUNCTIONS_MAX: Final = 10_000
 BODY_BYTES_MAX: Final = 128 * 1024
 LOCALS_MAX: Final = 10_000
 COMPILE_COST_MAX: Final = 2**27
-"""Some seconds at the very worst. 4 MiB of usual functions (2 KB, 15 locals) cost 0.7 of it, 1 MiB of them a fifth."""
+"""4 MiB of usual functions (2 KB, 15 locals) cost 0.8 of it, 1 MiB of them a fifth. Two minutes at the very worst: what
+costs more than a little is compiled in a process that is ended long before (``compiling``)."""
+COST_OF_TABLE_BYTE: Final = 32
+"""Of types, imports, exports, elements: each becomes code or relocations of its own."""
+COST_OF_DATA_SEGMENT: Final = 1_000
+COST_OF_CROSSING: Final = 8
+"""Of a parameter, where the host or a table may call the function."""
 EXPORTS_MAX: Final = 1_000
-GLOBALS_AND_TABLES_MAX: Final = 16
+TABLES_MAX: Final = 16
 TABLE_ELEMENTS_MAX: Final = 10_000
 PROBLEMS_MAX: Final = 20
 LISTED_MAX: Final = 64
@@ -89,6 +95,8 @@ class Inspection(Struct, frozen=True, kw_only=True):
     functions: int = 0
     memory_pages_min: int = 0
     memory_pages_max: int | None = None
+    cost: int = 0
+    """Of compiling it: at the worst some microseconds each (measured on hostile modules), a tenth of that for usual ones."""
 
 
 def inspect(data: bytes, memory_limit_bytes: int = MEMORY_BYTES) -> Inspection:
@@ -100,14 +108,14 @@ def inspect(data: bytes, memory_limit_bytes: int = MEMORY_BYTES) -> Inspection:
     except Garbled as failure:
         return Inspection(problems=(str(failure),))
     abi, ambiguity = _abi(sections)
-    problems = [*ambiguity, *_sizes(sections), *_memory(sections, memory_limit_bytes)]
+    found = chain(ambiguity, _sizes(sections), _memory(sections, memory_limit_bytes))
     if abi is not None:
-        problems += [*_imports(abi, sections), *_signatures(abi, sections)]
-        problems += _low_data(sections) if abi == "legacy" else ()
+        found = chain(found, _imports(abi, sections), _signatures(abi, sections))
+        found = chain(found, _low_data(sections) if abi == "legacy" else ())
     memory = sections.memories[0] if sections.memories else Limits(0, None)
     return Inspection(
         abi=abi,
-        problems=tuple(problems[:PROBLEMS_MAX]),
+        problems=tuple(islice(found, PROBLEMS_MAX)),  # the rest is never looked for: there may be 100,000
         notes=tuple(_notes(abi, sections)),
         imports=tuple(f"{shown(one.module)}.{shown(one.name)}" for one in sections.imports[:LISTED_MAX]),
         exports=tuple(shown(one.name) for one in sections.exports[:LISTED_MAX]),
@@ -115,12 +123,22 @@ def inspect(data: bytes, memory_limit_bytes: int = MEMORY_BYTES) -> Inspection:
         functions=len(sections.functions),
         memory_pages_min=memory.minimum,
         memory_pages_max=memory.maximum,
+        cost=_cost(sections),
     )
+
+
+def _cost(sections: Sections) -> int:
+    values = [len(one.params) + len(one.results) for one in sections.types]
+    cost = sections.table_bytes * COST_OF_TABLE_BYTE + sections.data_segments * COST_OF_DATA_SEGMENT
+    for type_, body in zip(sections.functions, sections.bodies, strict=True):
+        crossing = values[type_] if type_ < len(values) else 0
+        cost += body.size * (body.size // 256 + body.locals + crossing) + crossing * COST_OF_CROSSING
+    return cost
 
 
 def _abi(sections: Sections) -> tuple[Abi | None, list[str]]:
     """Which of the three, or why that cannot be said."""
-    named = {one.name for one in sections.exports if one.kind == "function"}
+    named = {one.name: None for one in sections.exports if one.kind == "function"}
     codex = any(one.module == "codex" for one in sections.imports)
     if "execute" in named and "execute_ritual" in named:
         return None, ["it exports both `execute` (sangha-1) and `execute_ritual` (codex, legacy): export one of them"]
@@ -128,16 +146,21 @@ def _abi(sections: Sections) -> tuple[Abi | None, list[str]]:
         if codex:
             return None, [_CODEX_AND_EXECUTE]
         return "sangha-1", []
-    if codex or ("execute_ritual" in named and named & {"get_resonance", "cleanup"}):
+    if codex or ("execute_ritual" in named and named.keys() & {"get_resonance", "cleanup"}):
         return "codex", []
     if "execute_ritual" in named:
         return "legacy", []
-    close = difflib.get_close_matches("execute_ritual", named, 1) or difflib.get_close_matches("execute", named, 1)
-    meant = f" (there is `{shown(close[0])}`; is that meant?)" if close else ""
+    meant = _there_is("execute_ritual", named) or _there_is("execute", named)
     wanted = (
         "it exports no function `execute_ritual` (codex, legacy) and no `execute` (sangha-1): there is nothing to run"
     )
     return None, [wanted + meant, *(_forbidden(one, None) for one in sections.imports[:LISTED_MAX])]
+
+
+def _there_is(wanted: str, names: Iterable[str]) -> str:
+    """The name that may be meant, among the first ones: to compare has its price."""
+    close = difflib.get_close_matches(wanted, islice(names, EXPORTS_MAX), 1)
+    return f" (there is `{shown(close[0])}`; is that meant?)" if close else ""
 
 
 def _imports(abi: Abi, sections: Sections) -> Iterator[str]:
@@ -158,7 +181,7 @@ def _forbidden(one: Import, abi: Abi | None) -> str:
     if one.module == "codex" and one.name in CODEX:
         return f"the import {name} is a {one.kind}; it is a function"
     if one.module == "codex":
-        close = difflib.get_close_matches(one.name, CODEX, 1, 0.5)
+        close = difflib.get_close_matches(one.name[:LISTED_MAX], CODEX, 1, 0.5)
         meant = f"did you mean `codex.{close[0]}`?" if close else f"there are {', '.join(CODEX)}"
         return f"the import {name} does not exist: {meant}"
     if one.name in CODEX:
@@ -176,8 +199,7 @@ def _signatures(abi: Abi, sections: Sections) -> Iterator[str]:
     for name, wanted in (REQUIRED[abi] | OPTIONAL[abi]).items():
         if name not in functions:
             if name in REQUIRED[abi]:
-                close = difflib.get_close_matches(name, functions, 1)
-                meant = f" (there is `{shown(close[0])}`; is that meant?)" if close else ""
+                meant = _there_is(name, functions)
                 yield f"it exports no function `{name}`, which a {abi} ritual needs: {wanted}{meant}"
         elif (has := sections.signature(functions[name])) != wanted:
             yield f"the export `{name}` has the type {_type(has)}; it must be {wanted}"
@@ -195,13 +217,16 @@ def _sizes(sections: Sections) -> Iterator[str]:
         yield f"its largest function has {largest:,} bytes of code; {BODY_BYTES_MAX:,} are allowed"
     if (most := max((body.locals for body in sections.bodies), default=0)) > LOCALS_MAX:
         yield f"one of its functions has {most:,} local variables; {LOCALS_MAX:,} are allowed"
-    elif sum(body.size * (body.size // 256 + body.locals) for body in sections.bodies) > COMPILE_COST_MAX:
-        yield "its functions are too large, or have too many local variables: compiling them would take too long; split them"
+    elif _cost(sections) > COMPILE_COST_MAX:
+        yield (
+            "its functions are too large, or have too many parameters and local variables: "
+            "compiling them would take too long; split them"
+        )
     if len(sections.exports) > EXPORTS_MAX:
         yield f"it has {len(sections.exports):,} exports; {EXPORTS_MAX:,} are allowed"
-    if len(sections.tables) > GLOBALS_AND_TABLES_MAX:
-        yield f"it has {len(sections.tables):,} tables; {GLOBALS_AND_TABLES_MAX} are allowed"
-    for table in sections.tables[:GLOBALS_AND_TABLES_MAX]:
+    if len(sections.tables) > TABLES_MAX:
+        yield f"it has {len(sections.tables):,} tables; {TABLES_MAX} are allowed"
+    for table in sections.tables[:TABLES_MAX]:
         if table.minimum > TABLE_ELEMENTS_MAX:
             yield f"it has a table of {table.minimum:,} elements; {TABLE_ELEMENTS_MAX:,} are allowed"
         if table.wide:

@@ -1,6 +1,6 @@
 """Compiled modules: the newest in memory, and on disk for the next start.
 
-In memory the least recently used go first, bounded in number and in bytes of their source. A module that a run still holds
+In memory the least recently used go first, bounded in number and in bytes. A module that a run still holds
 lives on until it ends.
 
 On disk lies what wasmtime's ``serialize`` gave here, which ``deserialize`` would execute blindly: a file is authenticated with
@@ -10,13 +10,16 @@ settings) and its content, before wasmtime sees a byte. What is damaged, foreign
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import logging
 import os
 import secrets
 import threading
+import time
 from collections import OrderedDict
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final, Generic, NamedTuple, TypeVar
@@ -27,17 +30,20 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 MODULES_MAX: Final = 256
-SOURCE_BYTES_MAX: Final = 32 * 2**20
-"""Of the modules kept: compiled they take several times that."""
+COMPILED_BYTES_MAX: Final = 256 * 2**20
+"""Of the modules kept. The compiled form counts: of a hostile module it is thousands of times the source."""
 FILES_MAX: Final = 256
+FILE_BYTES_MAX: Final = 512 * 2**20
+TORN_AFTER_S: Final = 3_600.0
+"""A file that is still being written after this long never will be: who wrote it died."""
 _MAC_BYTES: Final = 32
 
 
 class Compiled(NamedTuple, Generic[T]):
-    """Something made of a module's source."""
+    """Something made of a module, and the size of its compiled form."""
 
     value: T
-    source_bytes: int
+    size: int
 
 
 class ModuleCache(Generic[T]):
@@ -68,11 +74,11 @@ class ModuleCache(Generic[T]):
         """Keep it; the oldest go where there are too many."""
         with self._lock:
             if (old := self._kept.pop(module_hash, None)) is not None:
-                self._bytes -= old.source_bytes
+                self._bytes -= old.size
             self._kept[module_hash] = made
-            self._bytes += made.source_bytes
-            while len(self._kept) > MODULES_MAX or (self._bytes > SOURCE_BYTES_MAX and len(self._kept) > 1):
-                self._bytes -= self._kept.popitem(last=False)[1].source_bytes
+            self._bytes += made.size
+            while len(self._kept) > MODULES_MAX or (self._bytes > COMPILED_BYTES_MAX and len(self._kept) > 1):
+                self._bytes -= self._kept.popitem(last=False)[1].size
 
     def clear(self) -> None:
         """Keep none."""
@@ -80,16 +86,22 @@ class ModuleCache(Generic[T]):
             self._kept.clear()
             self._bytes = 0
 
-    def compile(self, module_hash: str, data: bytes) -> wasmtime.Module:
-        """From disk where it lies there intact, else by compiling. Raises WasmtimeError."""
+    def compile(self, module_hash: str, data: bytes, apart: Callable[[bytes], bytes] | None = None) -> wasmtime.Module:
+        """From disk where it lies there intact, else by compiling: here, or ``apart``, which gives what ``serialize`` would.
+        Raises WasmtimeError, what ``apart`` raises."""
         if self._disk is not None and (known := self._disk.read(module_hash)) is not None:
             try:
                 return wasmtime.Module.deserialize(self._engine, known)
             except wasmtime.WasmtimeError as stale:
                 log.info("a compiled module is of another engine and made anew: %s", str(stale)[:200])
-        module = wasmtime.Module(self._engine, data)
+        if apart is None:
+            module = wasmtime.Module(self._engine, data)
+            made = bytes(module.serialize()) if self._disk is not None else b""
+        else:
+            made = apart(data)
+            module = wasmtime.Module.deserialize(self._engine, made)
         if self._disk is not None:
-            self._disk.write(module_hash, bytes(module.serialize()))
+            self._disk.write(module_hash, made)
         return module
 
 
@@ -133,6 +145,18 @@ class DiskCache:
             log.warning("a compiled module could not be kept on disk: %s", failure)
 
     def _prune(self) -> None:
-        files = sorted(self._directory.glob("*.cwasm"), key=lambda file: file.stat().st_mtime)
-        for file in files[:-FILES_MAX]:
-            file.unlink(missing_ok=True)
+        """The newest stay, as many as there is room for. Another sandbox may do the same at this moment."""
+        found: list[tuple[float, int, str]] = []
+        with os.scandir(self._directory) as entries:
+            for entry in entries:
+                with contextlib.suppress(FileNotFoundError):
+                    about = entry.stat(follow_symlinks=False)
+                    found.append((about.st_mtime, about.st_size, entry.path))
+        kept = left = 0
+        for written_at, size, path in sorted(found, reverse=True):
+            if path.endswith(".cwasm"):
+                kept, left = kept + 1, left + size
+                if kept > FILES_MAX or left > FILE_BYTES_MAX:
+                    Path(path).unlink(missing_ok=True)
+            elif time.time() - written_at > TORN_AFTER_S:
+                Path(path).unlink(missing_ok=True)

@@ -2,13 +2,15 @@
 
 What always holds:
 
-* A module's SHA-256 is verified before anything looks at it; ``module.inspect`` judges it before it is compiled; nothing that
+* A module's SHA-256 is verified before anything looks at it; ``module.inspect`` judges it before it is compiled, and what
+  may be much to compile is compiled apart (``compiling``); nothing that
   was uploaded is ever deserialised (``module_cache`` has the one exception: our own output, authenticated).
 * A run ends: by its fuel, by its deadline (an epoch that a thread advances), by the limits of memory, tables and stack, by the
   count of its calls to the host and the size of what it says. Start functions are under the same limits.
 * The same request gives the same outcome, bit for bit and in any process, ``duration_us`` apart: NaNs are canonical, threads
   and relaxed SIMD are off, all chance comes from the run's id. The deadline is the one exception, and far behind the fuel:
-  10^9 units are 0.5 s of an empty loop, 1.2 s of random stores in 256 MiB, 4.2 s of divisions and roots (measured).
+  10^9 units are 0.5 s of an empty loop, 1.2 s of random stores in 256 MiB, 4.2 s of divisions and roots, 9-14 s of
+  growing memory (measured).
 * A guest's fault is an outcome with a code; an exception from here is a fault of ours.
 
 The same run in wasmtime-py's own API costs two to three times as much; ``guest`` tells where it goes.
@@ -22,9 +24,9 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import hmac
-import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -34,36 +36,21 @@ from wasmtime import _ffi as ffi
 from actors.practitioner.archetypal_state import ArchetypalState
 from actors.ritual import abi_codex, abi_legacy, abi_sangha
 from actors.ritual.abi_values import Draft, RunFailure, shown
+from actors.ritual.compiling import COMPILE_HERE_MAX, compile_apart
+from actors.ritual.engine import CONCURRENT, SandboxLimits, config
 from actors.ritual.guest import Guest, OutOfFuel, Scratch
-from actors.ritual.module import OPTIONAL, REQUIRED, TABLE_ELEMENTS_MAX, Inspection, inspect
+from actors.ritual.module import OPTIONAL, PAGE_BYTES, REQUIRED, Inspection, inspect
 from actors.ritual.module_cache import Compiled, DiskCache, ModuleCache
 from actors.ritual.values import CheckReport, CheckRequest, RunOutcome, RunRequest
-from actors.runtime.entity import Struct
 from actors.runtime.errors import RitualRejected
-
-if sys.platform != "win32":
-    import resource
 
 BRIEF_FUEL: Final = 50_000
 """Of a run that holds the interpreter's lock: half a millisecond."""
+BRIEF_MEMORY_BYTES: Final = 8 * 2**20
+"""Fuel is looked at after an operation: one that fills 256 MiB takes 0.2 s. Who is seen with more memory than this gets a
+thread from then on."""
 TICK_S: Final = 0.05
-MEMORY_BYTES_MAX: Final = 2**32
-"""What 32-bit addresses reach."""
-CONCURRENT: Final = 16
-"""Instances at a time; more threads wait. Each reserves 4 GiB of addresses, not of memory."""
 CHECK_RUN: Final = "00000000-0000-0000-0000-000000000000"
-
-
-class SandboxLimits(Struct, frozen=True, kw_only=True):
-    """Of every run."""
-
-    memory_bytes: int = 256 * 2**20
-    fuel: int = 1_000_000_000
-    deadline_s: float = 30.0
-    table_elements: int = TABLE_ELEMENTS_MAX
-    stack_bytes: int = 512 * 1024
-    output_bytes: int = 256 * 1024
-    """Of the JSON that a ritual answers: a state at all its bounds has some 150 KiB."""
 
 
 class ModuleMissing(LookupError):
@@ -76,6 +63,8 @@ class Prepared:
     def __init__(self, module: wasmtime.Module, pre: wasmtime.InstancePre, inspection: Inspection) -> None:
         self.abi, self.calls, self.slow = inspection.abi, inspection.calls, False
         """``slow``: its last run did not end briefly."""
+        self.large = inspection.memory_pages_min * PAGE_BYTES > BRIEF_MEMORY_BYTES
+        """Never run briefly."""
         self._module, self._pre = module, pre
         self.address = ctypes.cast(pre.ptr(), ctypes.c_void_p).value or 0
 
@@ -95,7 +84,7 @@ class Sandbox:
         self, limits: SandboxLimits | None = None, cache_dir: Path | None = None, cache_key: bytes = b""
     ) -> None:
         self.limits = limits or SandboxLimits()
-        self._engine = wasmtime.Engine(_config(self.limits))
+        self._engine = wasmtime.Engine(config(self.limits))
         self._engine_at = ctypes.cast(self._engine.ptr(), ctypes.c_void_p).value or 0
         self._linker = wasmtime.Linker(self._engine)
         abi_codex.define(self._linker)
@@ -143,12 +132,14 @@ class Sandbox:
 
     def _load(self, module_hash: str, data: bytes, inspection: Inspection) -> Prepared:
         try:
-            module = self._modules.compile(module_hash, data)
+            apart = partial(compile_apart, self.limits) if inspection.cost > COMPILE_HERE_MAX else None
+            module = self._modules.compile(module_hash, data, apart)
             _verify_types(module, inspection)
             prepared = Prepared(module, self._linker.instantiate_pre(module), inspection)
         except wasmtime.WasmtimeError as failure:
-            raise RitualRejected(f"the module is not valid: {shown(' '.join(str(failure).split()))}") from failure
-        self._modules.put(module_hash, Compiled(prepared, len(data)))
+            why = " ".join(str(failure).split()).rpartition("Caused by: ")[2]
+            raise RitualRejected(f"the module is not valid: {shown(why)}") from failure
+        self._modules.put(module_hash, Compiled(prepared, _image_bytes(module)))
         return prepared
 
     def run(self, request: RunRequest) -> RunOutcome:
@@ -162,7 +153,7 @@ class Sandbox:
         """The same outcome where it can be had within half a millisecond, else None. Holds the interpreter's lock meanwhile,
         so that nothing has to be handed to another thread. Raises ModuleMissing."""
         prepared = self._prepared(request)
-        if prepared.slow:
+        if prepared.slow or prepared.large:
             return None
         try:
             return self._run(prepared, request, brief=True)
@@ -210,6 +201,7 @@ class Sandbox:
             )
             return outcome, failure.own
         finally:
+            prepared.large = prepared.large or guest.memory_bytes > BRIEF_MEMORY_BYTES
             guest.close()
 
     def _execute(self, prepared: Prepared, guest: Guest, request: RunRequest, *, brief: bool) -> Draft:
@@ -288,6 +280,13 @@ def _example(request: CheckRequest, module_hash: str) -> RunRequest:
     )
 
 
+def _image_bytes(module: wasmtime.Module) -> int:
+    """Of its compiled form in memory."""
+    first, end = ctypes.c_void_p(), ctypes.c_void_p()
+    ffi.wasmtime_module_image_range(module.ptr(), ctypes.byref(first), ctypes.byref(end))
+    return (end.value or 0) - (first.value or 0)
+
+
 def _verify_types(module: wasmtime.Module, inspection: Inspection) -> None:
     """That wasmtime sees the exports' types as ``inspect`` did: calls are made by them without another look."""
     if inspection.abi is None:
@@ -303,47 +302,3 @@ def _verify_types(module: wasmtime.Module, inspection: Inspection) -> None:
             raise RitualRejected(f"the export `{name}` must be {wanted[name]}")
     if not isinstance(types["memory"], wasmtime.MemoryType):
         raise RitualRejected("the export `memory` must be a memory")
-
-
-def _config(limits: SandboxLimits) -> wasmtime.Config:
-    config = wasmtime.Config()
-    config.consume_fuel = True
-    config.epoch_interruption = True
-    config.cranelift_nan_canonicalization = True
-    config.parallel_compilation = False
-    config.max_wasm_stack = limits.stack_bytes
-    config.memory_may_move = False
-    if _addresses_are_limited():  # else 4 GiB for each memory, which spares the guest every check of an address
-        config.memory_reservation = min(limits.memory_bytes, MEMORY_BYTES_MAX)
-    for name in ("threads", "memory64", "multi_memory", "relaxed_simd", "gc", "function_references", "exceptions"):
-        setattr(config, f"wasm_{name}", False)
-    for name in ("component_model", "custom_page_sizes", "stack_switching", "wide_arithmetic"):
-        setattr(config, f"wasm_{name}", False)
-    config.gc_support = False
-    _pool(config, limits)
-    return config
-
-
-def _addresses_are_limited() -> bool:
-    if sys.platform == "win32":
-        return False
-    return resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
-
-
-def _pool(config: wasmtime.Config, limits: SandboxLimits) -> None:
-    pool = ffi.wasmtime_pooling_allocation_config_new()
-    for name, value in {
-        "total_core_instances": CONCURRENT,
-        "total_memories": CONCURRENT,
-        "total_tables": CONCURRENT * 4,
-        "total_stacks": 0,
-        "total_gc_heaps": 0,
-        "max_tables_per_module": 16,
-        "table_elements": limits.table_elements,
-        "max_memory_size": min(limits.memory_bytes, MEMORY_BYTES_MAX),
-        "max_core_instance_size": 2**20,
-        "linear_memory_keep_resident": 2**16,
-    }.items():
-        getattr(ffi, f"wasmtime_pooling_allocation_config_{name}_set")(pool, value)
-    ffi.wasmtime_pooling_allocation_strategy_set(config.ptr(), pool)
-    ffi.wasmtime_pooling_allocation_config_delete(pool)

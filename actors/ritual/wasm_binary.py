@@ -91,6 +91,9 @@ class Sections:
         self.bodies: list[Body] = []
         self.data_offsets: list[int | None] = []
         """Of each active data segment that holds bytes; None where it is computed."""
+        self.data_segments = 0
+        self.table_bytes = 0
+        """Of all sections but code, data and custom ones."""
 
     def signature(self, function: int) -> Signature | None:
         """Of a function by its index, imported ones first; None where there is none."""
@@ -143,6 +146,8 @@ def _read(data: bytes) -> Sections:
         if number and number in seen:
             raise Garbled(f"section {number} is there twice (at byte {start})")
         seen.add(number)
+        if number not in _BULK:
+            found.table_bytes += size
         if (parse := _SECTIONS.get(number)) is not None:
             section = _Reader(data, reader.at, reader.at + size)
             parse(section, found)
@@ -307,7 +312,8 @@ def _code(reader: _Reader, found: Sections) -> None:
 
 
 def _data(reader: _Reader, found: Sections) -> None:
-    for _ in range(reader.count()):
+    found.data_segments = reader.count()
+    for _ in range(found.data_segments):
         flags = reader.u32()
         if flags > 2:
             raise Garbled(f"a data segment of an unknown form ({flags}) at byte {reader.at}")
@@ -337,6 +343,7 @@ def _offset(reader: _Reader) -> int | None:
     raise Garbled(f"a number that does not end at byte {reader.at}")
 
 
+_BULK: Final = frozenset({0, 10, 11})
 _SECTIONS: Final[dict[int, Callable[[_Reader, Sections], None]]] = {
     1: _types,
     2: _imports,

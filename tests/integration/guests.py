@@ -51,10 +51,10 @@ def codex(body: str, more: str = "", data: str = "Shadow\\00Light\\00Fire\\00Key
     )
 
 
-def bare(imports: str = "", memory: str = "1") -> bytes:
+def bare(imports: str = "", memory: str = "1", more: str = "") -> bytes:
     """The least that is a ritual, with these imports and this memory."""
     return wasm(
-        f"""(module {imports} (memory (export "memory") {memory})
+        f"""(module {imports} (memory (export "memory") {memory}) {more}
         (func (export "execute_ritual") (result i32) (i32.const 0)))"""
     )
 
@@ -114,6 +114,16 @@ def many_functions(count: int) -> bytes:
             section(7, exports),
             section(10, leb(count + 1) + bodies),
         )
+    )
+
+
+def nested(loops: int, variables: int) -> bytes:
+    """A legacy ritual with a function of so many loops, one in another, around changes of so many local variables."""
+    changes = "".join(f"(local.set {n} (i32.add (local.get {n}) (i32.const 1)))" for n in range(variables))
+    code = f"{'loop ' * loops} {changes} {'(br_if 0 (i32.const 0)) end ' * loops}"
+    return wasm(
+        f"""(module (memory (export "memory") 1) (func (local {"i32 " * variables}) {code})
+        (func (export "execute_ritual") (result i32) (i32.const 0)))"""
     )
 
 

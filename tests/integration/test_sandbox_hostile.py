@@ -11,6 +11,10 @@ import pytest
 from guests import bare, codex, legacy, sangha, wasm
 
 from actors.ritual.builtin.builtin import BUILTINS, upload_command
+from actors.ritual.compiling import COMPILE_HERE_MAX
+from actors.ritual.engine import CONCURRENT
+from actors.ritual.guest import Guest, Scratch
+from actors.ritual.module import inspect
 from actors.ritual.sandbox import Sandbox, SandboxLimits
 from actors.ritual.values import CheckRequest, RunOutcome
 from actors.runtime.errors import RitualRejected
@@ -343,6 +347,15 @@ REFUSED = {
     ),
     "low data in legacy": (legacy("{}", at=2_047), "2048"),
     "an invalid body": (guests.many_functions(0).replace(b"\x41\0\x0b", b"\x42\0\x0b"), "not valid"),
+    "an invalid body among many": (guests.many_functions(9_000).replace(b"\x41\0\x0b", b"\x42\0\x0b"), "not valid"),
+    "a compile that takes 5 GB": (
+        guests.nested(3_000, 1_000),
+        "too much to compile: it takes more than 20 s, 1,024 MiB",
+    ),
+    "blocks of many values": (
+        bare(more="(func (result i32 i32) (i32.const 0) (i32.const 0))"),
+        "not valid: func type returns multiple values",
+    ),
     "atomics": (codex("(drop (i32.atomic.load (i32.const 0)))"), "not valid"),
 }
 
@@ -360,6 +373,45 @@ def test_a_module_that_is_not_acceptable_is_refused_and_told_why(sandbox: Sandbo
 
 def test_a_module_of_4_mib_exactly_runs(sandbox: Sandbox) -> None:
     assert run(sandbox, guests.padded(guests.GOOD, 4 * 2**20)).code is None
+
+
+def test_a_module_that_is_much_to_compile_runs_as_any_other(sandbox: Sandbox) -> None:
+    module = guests.codex(
+        "(call $set_archetype (i32.const 0) (i32.const 6) (f64.const 0.75))", "(func)" * (COMPILE_HERE_MAX // 32)
+    )
+    assert inspect(module).cost > COMPILE_HERE_MAX
+    outcome = run(sandbox, module)
+    assert outcome.state is not None
+    assert outcome.state.archetypes["Shadow"] == 0.75
+
+
+def test_there_are_tables_for_as_many_instances_as_may_run() -> None:
+    sandbox = Sandbox()
+    module = bare(more="(table 10 funcref)" * 16)
+    sandbox.load(guests.sha256(module), module)
+    prepared = sandbox._modules.get(guests.sha256(module))
+    assert prepared is not None
+    scratch, running = Scratch(), []
+    for _ in range(CONCURRENT):
+        guest = Guest(scratch, sandbox._engine_at, fuel=1_000, ticks=9, limits=(2**20, 100), brief=True)
+        running.append(guest)
+        guest.start(prepared.address)
+    for guest in running:
+        guest.close()
+    sandbox.close()
+
+
+def test_who_was_seen_with_much_memory_is_never_again_run_on_the_loop(sandbox: Sandbox) -> None:
+    module = codex("(drop (memory.grow (i32.const 200)))")
+    request = guests.request(module)
+    sandbox.load(request.module_hash, module)
+    first = sandbox.run_briefly(request)
+    assert first is not None
+    assert sandbox.run_briefly(request) is None
+    assert same(sandbox.run(request), first)
+    from_the_start = bare(memory="200")
+    sandbox.load(guests.sha256(from_the_start), from_the_start)
+    assert sandbox.run_briefly(guests.request(from_the_start)) is None
 
 
 def test_truncated_and_bit_flipped_modules_never_hurt(sandbox: Sandbox) -> None:

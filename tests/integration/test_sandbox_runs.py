@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import os
 import struct
 import sys
 import threading
@@ -17,6 +18,9 @@ import sandbox_child
 from guests import codex, legacy, request, sangha, sha256, wasm
 
 from actors.practitioner.archetypal_state import ArchetypalState
+from actors.ritual import module_cache
+from actors.ritual import sandbox as sandbox_module
+from actors.ritual.module_cache import DiskCache
 from actors.ritual.sandbox import ModuleMissing, Sandbox
 from actors.ritual.values import CheckRequest, RunOutcome
 from actors.runtime.errors import RitualRejected
@@ -272,3 +276,35 @@ def test_a_cached_module_that_is_not_ours_is_compiled_anew(tmp_path: Path, harm:
     assert run(again, guests.GOOD).code is None
     again.close()
     assert file.read_bytes() != content
+
+
+def test_the_disk_keeps_the_newest_that_there_is_room_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module_cache, "FILE_BYTES_MAX", 3_500)
+    (tmp_path / ".torn").write_bytes(b"half")
+    os.utime(tmp_path / ".torn", (1, 1))
+    (tmp_path / ".another-sandbox-writes").write_bytes(b"half")
+    disk = DiskCache(tmp_path, b"k" * 32, "settings")
+    for number, size in enumerate((1_000, 1_000, 1_000, 2_000)):
+        disk.write(f"{number}", bytes(size))
+        for file in tmp_path.glob(f"{number}-*"):
+            os.utime(file, (number + 1, number + 1))
+    assert [disk.read(f"{number}") is not None for number in range(4)] == [False, False, True, True]
+    assert {file.name for file in tmp_path.glob(".*")} == {".another-sandbox-writes"}
+    disk.write("5", bytes(4_000))
+    assert disk.read("5") is None
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_compiled_modules_are_kept_in_memory_by_their_compiled_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, apart: bool
+) -> None:
+    if apart:
+        monkeypatch.setattr(sandbox_module, "COMPILE_HERE_MAX", 0)
+    monkeypatch.setattr(module_cache, "COMPILED_BYTES_MAX", 1)
+    sandbox = cached(tmp_path)
+    assert run(sandbox, guests.GOOD).code is None
+    other = codex("(call $add_symbol (i32.const 18) (i32.const 3))")
+    assert run(sandbox, other).code is None
+    assert (sandbox.has(sha256(guests.GOOD)), sandbox.has(sha256(other))) == (False, True)
+    sandbox.close()
+    assert len(list(tmp_path.iterdir())) == 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from actors.ritual.module import (
     BODY_BYTES_MAX,
@@ -21,6 +22,7 @@ from actors.ritual.values import MODULE_BYTES_MAX
 from actors.ritual.wasm_binary import Signature
 
 VALUES = {"i32": 0x7F, "i64": 0x7E, "f32": 0x7D, "f64": 0x7C}
+COMPILE_HERE = 2**18  # compiling.COMPILE_HERE_MAX, which brings wasmtime with it
 STATUS = Signature((), ("i32",))
 NAME = Signature(("i32", "i32"), ())
 
@@ -114,7 +116,8 @@ def test_the_abi_follows_from_imports_and_exports() -> None:
 
 def test_what_a_module_has_is_told() -> None:
     found = inspect(module(imports=[("codex", "add_symbol", NAME)], memory=b"\x01\x02\x10", start=True))
-    assert found == Inspection(
+    assert 0 < found.cost < COMPILE_HERE
+    assert structs.replace(found, cost=0) == Inspection(
         abi="codex",
         notes=("it has a start function: it runs before every run, under the same limits",),
         imports=("codex.add_symbol",),
@@ -207,9 +210,32 @@ def test_what_would_take_long_to_compile_is_refused() -> None:
     assert f"{FUNCTIONS_MAX + 1:,} functions" in problem(module(bodies=[trap] * (FUNCTIONS_MAX + 1)))
     assert "largest function" in problem(module(bodies=[body(BODY_BYTES_MAX + 1)]))
     assert "local variables" in problem(module(bodies=[body(100, LOCALS_MAX + 1)]))
-    assert "too large, or have too many local" in problem(module(bodies=[body(100_000, COMPILE_COST_MAX // 100_000)]))
+    assert "too large, or have too many parameters and local" in problem(
+        module(bodies=[body(100_000, COMPILE_COST_MAX // 100_000)])
+    )
     assert not inspect(module(bodies=[body(100_000, 50)])).problems
     assert f"{EXPORTS_MAX + 1:,} exports" in problem(module({f"f{n}": STATUS for n in range(EXPORTS_MAX)}))
+
+
+@pytest.mark.parametrize(
+    "heavy",
+    {
+        "a body's square": module(bodies=[body(10_000)]),
+        "loops among local variables": module(bodies=[body(1_000, 300)]),
+        "parameters": module({"execute_ritual": STATUS} | {f"f{n}": Signature(("i32",) * 100, ()) for n in range(400)}),
+        "types": module(imports=[("codex", "log", NAME)] * 1_000),
+        "elements": module(before=section(6, bytes(10_000))),
+        "segments": module(data=section(11, leb(300) + b"\x01\x00" * 300)),
+    }.items(),
+    ids=lambda each: each[0],
+)
+def test_what_may_be_much_to_compile_is_not_compiled_beside_rituals(heavy: tuple[str, bytes]) -> None:
+    assert inspect(heavy[1]).cost > COMPILE_HERE
+
+
+def test_of_a_hundred_thousand_faults_the_first_are_looked_for() -> None:
+    found = inspect(module(imports=[("codex", "add_symbo", NAME)] * 99_999))
+    assert len(found.problems) == PROBLEMS_MAX
 
 
 def test_tables_are_few_and_small() -> None:
