@@ -16,6 +16,9 @@ from actors.ritual.values import MODULE_BYTES_MAX, Abi
 from actors.runtime.codec import CommandCodec, Uuid
 from actors.runtime.entity import Struct
 
+MODULE_BYTES_MIN: Final = 8
+"""The magic number and the version."""
+
 Name = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^(?!\s*$)[^\x00]*$")]
 Text = Annotated[str, Meta(min_length=1, max_length=10_000, pattern=r"^[^\x00]*$")]
 Tradition = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"^[^\x00]*$")]
@@ -23,7 +26,7 @@ Language = Annotated[str, Meta(min_length=1, max_length=50, pattern=r"^[^\x00]*$
 Difficulty = Literal["beginner", "intermediate", "advanced", "master"]
 ArchetypeName = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"^[^\x00]+$")]
 Level = Annotated[float, Meta(ge=0, le=1)]
-Module = Annotated[bytes, Meta(min_length=8, max_length=MODULE_BYTES_MAX)]
+Module = Annotated[bytes, Meta(min_length=MODULE_BYTES_MIN, max_length=MODULE_BYTES_MAX)]
 Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
 Rating = Annotated[int, Meta(ge=1, le=10)]
 

@@ -34,8 +34,9 @@ COMPILED_BYTES_MAX: Final = 64 * 2**20
 """4 MiB of usual code become some 25 MiB."""
 _LENGTH_BYTES: Final = 8
 _TOO_MUCH: Final = (
-    f"the module is too much to compile: it takes more than {PROCESSOR_S} s, {MEMORY_BYTES >> 20:,} MiB of memory"
-    f" or {COMPILED_BYTES_MAX >> 20} MiB of machine code: make it smaller, with fewer parameters, local variables, loops, types and segments"
+    f"the module is too much to compile: it takes more than {PROCESSOR_S} s, {MEMORY_BYTES >> 20:,} MiB of memory or "
+    f"{COMPILED_BYTES_MAX >> 20} MiB of machine code; "
+    "make it smaller, with fewer parameters, local variables, loops, types and segments"
 )
 
 

@@ -19,7 +19,7 @@ from actors.ritual import commands as c
 from actors.ritual import values
 from actors.runtime.codec import from_wire, invalid
 from actors.runtime.entity import Address, Caller
-from actors.runtime.errors import FieldError, Full, Invalid, NotFound, RitualRejected, Unauthenticated
+from actors.runtime.errors import FieldError, Full, NotFound, RitualRejected, Unauthenticated
 from server.http.context import (
     ask,
     auth_session,
@@ -141,14 +141,7 @@ async def upload(request: web.Request) -> web.Response:
 def _draft(data: bytes, fields: dict[str, Any]) -> c.Upload:
     """The command as far as the request tells it: what is wrong with a field is said before a sandbox is asked."""
     known = {"module": data, "module_hash": hashlib.sha256(data).hexdigest(), "abi": "codex"}
-    try:
-        return command_from(c.Upload, fields | known)
-    except Invalid as failure:
-        errors = tuple(
-            FieldError(path="wasm_module" if each.path == "module" else each.path, message=each.message)
-            for each in failure.errors
-        )
-        raise type(failure)(failure.message, errors) from None
+    return command_from(c.Upload, fields | known)
 
 
 async def _room_for_one_more(request: web.Request, caller: Caller, address: Address) -> None:

@@ -218,7 +218,9 @@ async def test_what_an_upload_does_not_know_is_ignored_and_nothing_overrides_the
     assert ritual["author_id"] == ALICE
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b'{"name":NaN}', b"\xff", b'{"\xff":1}', b'{"a":' + b"[" * 100_000 + b"}"])
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b'{"name":NaN}', b"\xff", b'{"name":"\xff"}', b'{"a":' + b"[" * 100_000 + b"}"]
+)
 async def test_what_is_no_json_is_a_bad_request(http: httpx.AsyncClient, body: bytes) -> None:
     problem(await http.post("/api/rituals/upload", content=body, headers=A), 400, "bad_request")
 
@@ -265,6 +267,21 @@ async def test_a_wrong_part_of_a_form_is_422_with_its_path(
     good = {"name": "x", "description": "d", "intent": "i"}
     answer = await http.post("/api/rituals/upload", data=good | data, files=files, headers=A)
     problem(answer, 422, "invalid", path)
+
+
+async def test_a_module_of_five_bytes_is_told_so_in_either_form(http: httpx.AsyncClient) -> None:
+    says = "wasm_module: 5 bytes are too few for a WebAssembly module"
+    body = problem(await upload(http, wasm_module=[0, 97, 115, 109, 1]), 422, "invalid", "wasm_module")
+    assert body["detail"] == says
+    form = {"name": "x", "description": "d", "intent": "i"}
+    answer = await http.post("/api/rituals/upload", data=form, files={"wasm_module": b"\0asm\1"}, headers=A)
+    assert problem(answer, 422, "invalid", "wasm_module")["detail"] == says
+
+
+async def test_a_form_with_two_modules_is_refused_at_the_second(http: httpx.AsyncClient) -> None:
+    files = [("wasm_module", MODULE), ("wasm_module", MODULE)]
+    answer = await http.post("/api/rituals/upload", files=files, headers=A)
+    assert "twice" in problem(answer, 422, "invalid", "wasm_module")["detail"]
 
 
 @pytest.mark.parametrize(

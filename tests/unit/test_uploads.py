@@ -59,6 +59,40 @@ def test_base64_means_its_bytes(module: bytes) -> None:
     assert module_of(base64.encodebytes(module).decode()) == module
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"[7" + b" " * 100_000 + b"]",
+        b"[7" + b" " * 100_000 + b",8]",
+        b"[7," + b"1" * 100_000 + b"]",
+        b'["' + b"\\u0041" * 20_000 + b'"]',
+    ],
+    ids=["spaces", "spaces before a comma", "a long number", "a long text"],
+)
+def test_an_array_with_a_stretch_that_is_no_byte_is_none(text: bytes) -> None:
+    with pytest.raises(Invalid):
+        asyncio.run(uploads._module(memoryview(text)))
+
+
+def test_base64_may_be_escaped_as_json_may_and_in_lines() -> None:
+    module = bytes(range(256)) * 3
+    text = json.dumps(base64.encodebytes(module).decode()).replace("/", "\\/").replace("+", "\\u002B")
+    assert asyncio.run(uploads._module(memoryview(text.encode()))) == module
+
+
+@pytest.mark.parametrize("letter", [" a", "a ", "\\n", "é", "😀"])
+def test_base64_longer_than_any_module_is_refused_before_it_is_looked_at(letter: str) -> None:
+    text = ('"' + letter * (uploads.BASE64_BYTES // 2) + '"').encode()
+    with pytest.raises(TooLarge):
+        asyncio.run(uploads._module(memoryview(text)))
+
+
+@pytest.mark.parametrize("text", ["é", "AAA", "A===", "\U0001f600", "AAAA!"])
+def test_what_is_not_base64_is_none(text: str) -> None:
+    with pytest.raises(Invalid):
+        module_of(text)
+
+
 def test_an_array_that_is_too_long_is_refused_before_its_end() -> None:
     text = memoryview(b"[" + b"0," * (MODULE_BYTES_MAX + uploads.SLICE) + b"no json any more")
     with pytest.raises(TooLarge):
