@@ -30,6 +30,7 @@ from actors.ritual.abi_values import (
     check_name,
     failed,
     room_for,
+    shown,
     strength,
     text_of,
 )
@@ -110,7 +111,8 @@ def execute(guest: Guest, run: CodexRun, calls: tuple[str, ...]) -> Draft:
     """Run it to its end. Raises RunFailure."""
     if status := guest.call_u32("execute_ritual"):
         signed = status - 2**32 if status >= 2**31 else status
-        raise RunFailure("ritual_failed", f"execute_ritual answered {signed} (0 is success)", own=True)
+        last = f"; the last that it logged: {shown(said)}" if (said := guest.log.last) else ""
+        raise RunFailure("ritual_failed", f"execute_ritual answered {signed} (0 is success){last}", own=True)
     resonance = guest.call_f64("get_resonance") if "get_resonance" in calls else None
     if resonance is not None and not math.isfinite(resonance):
         raise failed(f"get_resonance gave {resonance}: it is a finite number")

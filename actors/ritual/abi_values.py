@@ -130,6 +130,11 @@ class Log:
             self.add(raw[: wrong.start].decode(), cut)
 
     @property
+    def last(self) -> str:
+        """Of the lines that were kept; empty where there is none."""
+        return self._lines[-1] if self._lines else ""
+
+    @property
     def lines(self) -> tuple[str, ...]:
         """With a last line that says what was left out."""
         left_out = (f"[{self._dropped:,} more lines were left out]",) if self._dropped else ()

@@ -90,6 +90,11 @@ FAILING = {
         "outside its memory",
     ),
     "data past its memory": (codex("", '(data (i32.const 65535) "ab")'), "ritual_failed", "outside its memory"),
+    "a status after a word": (
+        codex("(call $log (i32.const 22) (i32.const 9)) (return (i32.const 1))"),
+        "ritual_failed",
+        "answered 1 (0 is success); the last that it logged: Entering",
+    ),
     "a status": (codex("(return (i32.const -7))"), "ritual_failed", "answered -7 (0 is success)"),
     "a trap in cleanup": (codex("", '(func (export "cleanup") unreachable)'), "ritual_failed", "in cleanup"),
     "a loop in get_resonance": (
