@@ -51,7 +51,7 @@ class Effects:
         def answered(answer: Any) -> None:
             if isinstance(answer, Refused):
                 if CODES[answer.code].retryable:
-                    self._loop.call_later(RETRY_S, self._send, cell, effect)
+                    self._loop.call_later(RETRY_S, self._send_again, cell, effect)
                     return
                 done = EffectDone(id=effect.id, error=answer.code)
             else:
@@ -61,6 +61,10 @@ class Effects:
         if self._shard.stopped:
             return
         self._post.post(effect.target, effect.command, operation_of(self._shard.kind.kind, cell.id, effect), answered)
+
+    def _send_again(self, cell: Cell, effect: Effect) -> None:
+        if effect.id in cell.issued:  # else its entity has given it up meanwhile, and nobody waits for the answer
+            self._send(cell, effect)
 
     def alarm(self, cell: Cell, work: Work) -> Entry:
         """What comes of the runtime's own alarm: it stands until there are no effects left."""

@@ -56,6 +56,8 @@ LEASE_S: Final = 3.0
 CLAIM_TTL_S: Final = 60.0
 NOTHING_DECIDED: Final = Decision()
 CONFIRM_PAUSE_S: Final = 0.2
+PARKED_MAX: Final = 64
+"""Of one entity: who waits is counted in the shard's queue, which is there for all."""
 LOAD_PATIENCE_S: Final = 5.0
 """Without storage, callers wait this long for an entity to be loaded, or for a recovery, before they are told."""
 
@@ -302,6 +304,8 @@ class Shard:
         try:
             decision = self.kind.decide(cell.state, work.what, context)
             if decision.park:
+                if len(cell.parked) >= PARKED_MAX:
+                    raise ActorUnavailable("too many wait for this already; try again")  # noqa: TRY301 - as any refusal
                 cell.parked.append(work)
                 return
             self._apply(entry, decision, now)

@@ -29,7 +29,7 @@ from fakes import (
 from actors.runtime import activation, commits, effects, shard
 from actors.runtime.alarms import AlarmClock
 from actors.runtime.cell import EFFECTS_ALARM, Work
-from actors.runtime.entity import Address, AlarmFired, Caller, Effect
+from actors.runtime.entity import Address, AlarmFired, Caller, Effect, EffectDone
 from actors.runtime.operations import split
 from actors.runtime.ports import Fenced, Loaded, Unreadable
 from actors.runtime.wire import Answer, History, Refused
@@ -595,6 +595,22 @@ async def test_an_effect_refused_retryably_is_tried_again(world: World) -> None:
     world.post.sent[0][1](Refused(0, "actor_unavailable", "busy"))
     await world.idle()
     assert world.post.operations == ["effect:log:e:1"] * 2
+
+
+async def test_an_effect_that_was_given_up_is_not_tried_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Held:
+        def call_later(self, _after: float, call: Any, *arguments: Any) -> None:
+            later.append((call, arguments))
+
+    later: list[Any] = []
+    monkeypatch.setattr(world.shard.effects, "_loop", Held())
+    await world.answer(Owe(id="1"), "s:1")
+    world.post.sent[0][1](Refused(0, "actor_unavailable", "busy"))
+    world.shard.submit(Work("e", EffectDone(id="1")))  # as an alarm of the entity's own would
+    await world.idle()
+    [(call, arguments)] = later
+    call(*arguments)
+    assert world.post.operations == ["effect:log:e:1"]
 
 
 async def test_an_alarm_is_written_and_deleted_in_the_same_commit(world: World) -> None:

@@ -94,6 +94,20 @@ async def test_what_was_parked_for_a_link_goes_with_the_link(world: World) -> No
     assert world.result(kept) == {"paid": "1"}
 
 
+async def test_one_entity_parks_so_many_and_leaves_the_queue_to_the_others(world: World) -> None:
+    first = world.ask(Promise(id="1"), "s:1")
+    await world.idle()
+    kept = [world.ask(Await(id="1")) for _ in range(shard.PARKED_MAX - 1)]
+    assert await world.answer(Await(id="1")) == "actor_unavailable"
+    assert await world.answer(Promise(id="1"), "s:1") == "actor_unavailable"
+    assert world.shard.waiting == shard.PARKED_MAX
+    world.post.sent[0][1](Answer(0, b"{}"))
+    await world.idle()
+    assert all(world.result(cid) == {"paid": "1"} for cid in (first, *kept))
+    assert world.shard.waiting == 0
+    assert await world.answer(Promise(id="1"), "s:1") == {"paid": "1"}
+
+
 async def test_an_outcome_whose_commit_was_aborted_is_decided_again_and_then_answers(world: World) -> None:
     cid = world.ask(Promise(id="1"), "s:1")
     await world.idle()
