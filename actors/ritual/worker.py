@@ -57,7 +57,7 @@ class SandboxHandler:
         self._checking = RunThreads((_CHECK_SLOT,), "ritual-check")
         self._suspects = asyncio.Lock()
         self._closed = False
-        self._loads: dict[str, asyncio.Task[None]] = {}
+        self._loads: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._runs = self._brief = self._failures = self._fuel = self._checks = 0
 
     async def __call__(self, ask: Ask) -> bytes:
@@ -118,11 +118,12 @@ class SandboxHandler:
 
     async def _load(self, request: RunRequest) -> None:
         """Once for all who wait for it."""
-        task = self._loads.get(request.module_hash)
+        key = request.ritual, request.module_hash  # another ritual with the same module may be gone, or not be had now
+        task = self._loads.get(key)
         if task is None:
             task = asyncio.get_running_loop().create_task(self._load_now(request))
-            self._loads[request.module_hash] = task
-            task.add_done_callback(lambda _: self._loads.pop(request.module_hash, None))
+            self._loads[key] = task
+            task.add_done_callback(lambda _: self._loads.pop(key, None))
         await asyncio.shield(task)
 
     async def _load_now(self, request: RunRequest) -> None:
@@ -132,7 +133,8 @@ class SandboxHandler:
         module = await self._fetch(request.ritual)
         if module is None:
             raise NotFound("there is no such ritual")
-        await self._guarded(self._loading, key, lambda: self._sandbox.load(request.module_hash, module))
+        if not self._sandbox.has(request.module_hash):
+            await self._guarded(self._loading, key, lambda: self._sandbox.load(request.module_hash, module))
 
     async def _check(self, request: CheckRequest) -> CheckReport:
         self._checks += 1

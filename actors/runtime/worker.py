@@ -73,7 +73,8 @@ class Worker:
     async def _work(self, operation: str, ask: Ask) -> None:
         try:
             answer: Answer | Refused = Answer(0, await self._handle(ask))
-            self._answered[operation] = answer
+            if ask.operation is not None:
+                self._answered[operation] = answer
             if len(self._answered) > ANSWERS_KEPT:
                 self._answered.popitem(last=False)
         except SanghaError as refusal:

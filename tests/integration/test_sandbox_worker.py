@@ -80,6 +80,19 @@ async def test_a_module_is_fetched_once_for_all_who_wait_for_it(handler: Sandbox
     assert handler.stats() == {"runs": 5, "brief": 5, "failures": 0, "fuel": 5 * 35, "checks": 0, "modules": 1}
 
 
+async def test_a_ritual_runs_though_another_with_the_same_module_is_gone(
+    handler: SandboxHandler, catalog: Catalog
+) -> None:
+    catalog.go.clear()
+    gone, good = (asyncio.create_task(run(handler, ritual)) for ritual in ("gone", "good"))
+    await asyncio.sleep(0)
+    catalog.go.set()
+    ended = await asyncio.gather(gone, good, return_exceptions=True)
+    assert isinstance(ended[0], NotFound)
+    assert isinstance(ended[1], RunOutcome)
+    assert ended[1].code is None
+
+
 async def test_a_ritual_that_is_gone_or_cannot_be_had_now_is_an_error_of_the_ask(handler: SandboxHandler) -> None:
     with pytest.raises(NotFound):
         await run(handler, "none")

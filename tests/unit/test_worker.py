@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from fakes import Link
 
+from actors.runtime import worker
 from actors.runtime.errors import RitualFailed
 from actors.runtime.wire import Answer, Ask, Refused
 from actors.runtime.worker import Worker
@@ -46,6 +48,18 @@ async def test_an_operation_under_way_is_joined_and_an_answered_one_answered_ali
     assert link.got == [Answer(1, b"{}")]
     assert again.got == [Answer(7, b"{}"), Answer(8, b"{}")]
     assert worker.waiting == 0
+
+
+async def test_what_has_no_name_takes_no_place_among_the_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "ANSWERS_KEPT", 1)
+    hand, link = Hand(), Link()
+    hand.go.set()
+    here = Worker(hand)
+    for cid, operation in enumerate(("effect:1", None, None, "effect:1")):
+        here.link_message(link, Ask(cid, "e", b"{}", None, operation))
+        await turns()
+    assert link.got == [Answer(cid, b"{}") for cid in range(4)]
+    assert len(hand.asked) == 3
 
 
 async def test_a_link_that_closed_is_not_answered_and_the_work_goes_on() -> None:
