@@ -38,6 +38,8 @@ THREADS: Final = 4
 DEATHS_MAX: Final = 2
 LOADS_MAX: Final = 3
 """Of one module for one run: more often it is evicted before it runs only where far too many are in use."""
+CHECKS_MAX: Final = 8
+"""Waiting and under way: each is a module in memory and up to a minute of one thread."""
 _LOOP_SLOT, _LOAD_SLOT, _CHECK_SLOT = range(THREADS, THREADS + 3)
 
 GAVE_UP: Final = "the sandbox died twice while this ritual ran; it is not run again, and the state is as it was"
@@ -58,7 +60,7 @@ class SandboxHandler:
         self._suspects = asyncio.Lock()
         self._closed = False
         self._loads: dict[tuple[str, str], asyncio.Task[None]] = {}
-        self._runs = self._brief = self._failures = self._fuel = self._checks = 0
+        self._runs = self._brief = self._failures = self._fuel = self._checks = self._checks_open = 0
 
     async def __call__(self, ask: Ask) -> bytes:
         """JSON of the RunOutcome or CheckReport. Raises Invalid, NotFound (no such ritual), Draining, what ``fetch`` raises."""
@@ -137,6 +139,15 @@ class SandboxHandler:
             await self._guarded(self._loading, key, lambda: self._sandbox.load(request.module_hash, module))
 
     async def _check(self, request: CheckRequest) -> CheckReport:
+        if self._checks_open >= CHECKS_MAX:
+            raise ActorUnavailable("other uploads are being checked; try again")
+        self._checks_open += 1
+        try:
+            return await self._check_now(request)
+        finally:
+            self._checks_open -= 1
+
+    async def _check_now(self, request: CheckRequest) -> CheckReport:
         self._checks += 1
         module_hash = hashlib.sha256(request.module).hexdigest()
         key = _module_key(module_hash)

@@ -163,7 +163,11 @@ async def _checked(request: web.Request, address: Address, draft: c.Upload) -> t
         required_archetypes=draft.required_archetypes,
         energy_requirements=draft.energy_requirements,
     )
-    reply = await ask(request, Address("sandbox", address.id), values.encode(check))
+    command = values.encode(check)
+    operation = (
+        f"check:{hashlib.sha256(command).hexdigest()}"  # who tries again after a timeout joins what is under way
+    )
+    reply = await ask(request, Address("sandbox", address.id), command, operation=operation)
     report = values.report_codec.decode(values.report_codec.format, reply)
     if not report.accepted or report.abi is None:
         problems = report.problems or ("the module is not acceptable",)

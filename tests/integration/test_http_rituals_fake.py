@@ -98,6 +98,15 @@ async def test_an_upload_is_checked_in_a_sandbox_and_answered_with_the_ritual(
     assert "wasm_module" not in ritual
 
 
+async def test_the_same_check_has_the_same_name_and_another_has_another(
+    w: RitualWorld, http: httpx.AsyncClient
+) -> None:
+    for more in ({}, {"description": "not checked"}, {"required_archetypes": ["Wanderer"]}):
+        await uploaded(http, **more)
+    names = [name for name in w.shards.done if name.startswith("check:")]
+    assert len(names) == 2
+
+
 @pytest.mark.parametrize(
     "module",
     [list(MODULE), AS_BASE64, "\n".join(AS_BASE64[i : i + 76] for i in range(0, len(AS_BASE64), 76))],

@@ -132,6 +132,13 @@ async def test_a_check_answers_a_report(handler: SandboxHandler) -> None:
     assert report.dry_run.state.archetypes["Wanderer"] == 0.5
 
 
+async def test_checks_that_wait_are_few(handler: SandboxHandler) -> None:
+    ask = Ask(1, "upload", encode(CheckRequest(module=guests.GOOD)))
+    ended = await asyncio.gather(*(handler(ask) for _ in range(worker.CHECKS_MAX + 1)), return_exceptions=True)
+    assert [type(one) for one in ended] == [bytes] * worker.CHECKS_MAX + [ActorUnavailable]
+    assert report_codec.decode(1, await handler(ask)).accepted
+
+
 async def test_a_run_that_kills_its_sandbox_twice_is_not_run_a_third_time(tmp_path: Path, catalog: Catalog) -> None:
     marks = tmp_path / "marks"
     for _ in range(2):
