@@ -19,7 +19,7 @@ from storage.cluster import claim_cluster
 from storage.embedded import EmbeddedPostgres
 from storage.migrate import migrate
 from storage.pool import connect
-from storage.seal import CannotUnseal, Sealer, from_text, is_sealed
+from storage.seal import Sealer, from_text, is_sealed
 from storage.store import PostgresStore
 
 
