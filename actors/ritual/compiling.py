@@ -20,7 +20,7 @@ import msgspec
 import wasmtime
 
 from actors.ritual.engine import SandboxLimits, config
-from actors.runtime.errors import RitualRejected
+from actors.runtime.errors import ActorUnavailable, RitualRejected
 
 if sys.platform != "win32":
     import resource
@@ -41,7 +41,8 @@ _TOO_MUCH: Final = (
 
 
 def compile_apart(limits: SandboxLimits, data: bytes) -> bytes:
-    """What ``serialize`` gives of the module, for an engine of these limits. Blocks. Raises WasmtimeError, RitualRejected."""
+    """What ``serialize`` gives of the module, for an engine of these limits. Blocks. Raises WasmtimeError, RitualRejected,
+    ActorUnavailable."""
     command = [sys.executable, "-m", "actors.ritual.compiling", msgspec.json.encode(limits).decode()]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     try:
@@ -50,20 +51,27 @@ def compile_apart(limits: SandboxLimits, data: bytes) -> bytes:
         )
     except subprocess.TimeoutExpired:
         raise RitualRejected(_TOO_MUCH) from None
+    except OSError as failure:
+        raise ActorUnavailable("there is no process to be had to compile in; try again") from failure
     length, answer = ended.stdout[:_LENGTH_BYTES], ended.stdout[_LENGTH_BYTES:]
     if not answer or int.from_bytes(length, "big") != len(answer):
         raise RitualRejected(_TOO_MUCH)
     if answer[:1] == b"-":
-        raise wasmtime.WasmtimeError(answer[1:].decode())
+        raise wasmtime.WasmtimeError(answer[1:].decode(errors="replace"))  # it may be cut within a letter
     return answer[1:]
 
 
 def main(limits: str) -> None:
     """The other process."""
     if sys.platform != "win32":
-        resource.setrlimit(resource.RLIMIT_CPU, (PROCESSOR_S, PROCESSOR_S))
-        resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        limits_of_this = (
+            (resource.RLIMIT_CPU, PROCESSOR_S),
+            (resource.RLIMIT_DATA, MEMORY_BYTES),
+            (resource.RLIMIT_CORE, 0),
+        )
+        for which, most in limits_of_this:
+            given = resource.getrlimit(which)[1]  # it may be less already, and is never raised
+            resource.setrlimit(which, (most, most) if given == resource.RLIM_INFINITY else (min(most, given),) * 2)
     engine = wasmtime.Engine(config(msgspec.json.decode(limits, type=SandboxLimits)))
     try:
         answer = b"+" + bytes(wasmtime.Module(engine, sys.stdin.buffer.read()).serialize())
