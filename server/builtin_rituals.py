@@ -22,7 +22,11 @@ log = logging.getLogger(__name__)
 
 async def install(gateway: Gateway) -> None:
     """Upload what is missing. Raises StoreDown, SanghaError."""
-    from actors.ritual.builtin.builtin import BUILTINS, ritual_id, upload_command  # wasmtime with it: not for every start
+    from actors.ritual.builtin.builtin import (  # wasmtime with it: not for every start
+        BUILTINS,
+        ritual_id,
+        upload_command,
+    )
 
     for name, builtin in BUILTINS.items():
         entity = ritual_id(builtin)

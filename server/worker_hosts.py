@@ -13,11 +13,11 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
+
 from actors.oracle.worker import OracleHandler
+from actors.ritual import commands as ritual
 from actors.ritual.sandbox import Sandbox, SandboxLimits
 from actors.ritual.worker import SandboxHandler
-
-from actors.ritual import commands as ritual
 from actors.runtime.entity import Address
 from actors.runtime.errors import CODES, ActorUnavailable
 from actors.runtime.link import LinkServer, ShardAddress
@@ -85,16 +85,14 @@ class SandboxHost(WorkerHost):
         """Runs rituals; modules come from their catalog entries."""
         self.links = Links(self.deployment, self.placement, f"{self.kind}/{self.shard_name}")
         run_dir, secret = self.deployment.run_dir, bytes.fromhex(self.deployment.secret)
-        sandbox = Sandbox(sandbox_limits(self.settings), run_dir / "modules", secret)
+        sandbox = Sandbox(sandbox_limits(self.settings), cache_dir=run_dir / "modules", cache_key=secret)
         return SandboxHandler(sandbox, self._module, run_dir / f"{self.kind}-{self.shard_name}.runs")
 
     async def _module(self, ritual_id: str) -> bytes | None:
         """The module of a ritual; None where there is none. Raises what may be tried again."""
         answered: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         command = ritual.encode(ritual.GetModule())
-        self.links.link(Address("ritual", ritual_id)).ask(
-            lambda cid: Ask(cid, ritual_id, command), answered.set_result
-        )
+        self.links.link(Address("ritual", ritual_id)).ask(lambda cid: Ask(cid, ritual_id, command), answered.set_result)
         answer: Answer | Refused = await answered
         if isinstance(answer, Answer):
             return base64.b64decode(msgspec.json.decode(answer.body)["module"])
