@@ -137,7 +137,8 @@ def _replays(
 
 
 def _sandbox(settings: Settings, fuel: int | None) -> Sandbox:
-    from actors.ritual.sandbox import Sandbox, SandboxLimits
+    from actors.ritual.engine import SandboxLimits
+    from actors.ritual.sandbox import Sandbox
 
     limits = SandboxLimits(
         memory_bytes=settings.wasm_max_memory, fuel=fuel or settings.ritual_fuel, deadline_s=settings.ritual_deadline_s

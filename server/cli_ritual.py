@@ -88,7 +88,8 @@ def _told() -> Iterator[None]:
 @contextmanager
 def _sandbox() -> Iterator[Sandbox]:
     """With the server's limits."""
-    from actors.ritual.sandbox import Sandbox, SandboxLimits
+    from actors.ritual.engine import SandboxLimits
+    from actors.ritual.sandbox import Sandbox
 
     settings = read_settings()
     limits = SandboxLimits(

@@ -16,7 +16,8 @@ import msgspec
 
 from actors.oracle.worker import OracleHandler
 from actors.ritual import commands as ritual
-from actors.ritual.sandbox import Sandbox, SandboxLimits
+from actors.ritual.engine import SandboxLimits
+from actors.ritual.sandbox import Sandbox
 from actors.ritual.worker import SandboxHandler
 from actors.runtime.entity import Address
 from actors.runtime.errors import CODES, ActorUnavailable

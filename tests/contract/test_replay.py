@@ -14,7 +14,8 @@ from recording import FIRST, Recorded, uploaded
 
 from actors.practitioner.archetypal_state import ArchetypalState
 from actors.ritual.builtin.builtin import BUILTINS, upload_command
-from actors.ritual.sandbox import Sandbox, SandboxLimits
+from actors.ritual.engine import SandboxLimits
+from actors.ritual.sandbox import Sandbox
 from actors.ritual.values import Brief, RunOutcome, RunRequest
 from actors.runtime.ports import Batch
 from storage.pool import BadValue

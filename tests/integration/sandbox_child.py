@@ -9,7 +9,8 @@ from pathlib import Path
 
 import guests
 
-from actors.ritual.sandbox import Sandbox, SandboxLimits
+from actors.ritual.engine import SandboxLimits
+from actors.ritual.sandbox import Sandbox
 from actors.ritual.values import RunOutcome, RunRequest, encode, outcome_codec
 from actors.ritual.worker import SandboxHandler
 from actors.runtime.wire import Ask

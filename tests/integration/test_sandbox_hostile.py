@@ -12,10 +12,10 @@ from guests import bare, codex, legacy, sangha, wasm
 
 from actors.ritual.builtin.builtin import BUILTINS, upload_command
 from actors.ritual.compiling import COMPILE_HERE_MAX
-from actors.ritual.engine import CONCURRENT
+from actors.ritual.engine import CONCURRENT, SandboxLimits
 from actors.ritual.guest import Guest, Scratch
 from actors.ritual.module import inspect
-from actors.ritual.sandbox import Sandbox, SandboxLimits
+from actors.ritual.sandbox import Sandbox
 from actors.ritual.values import CheckRequest, RunOutcome
 from actors.runtime.errors import RitualRejected
 

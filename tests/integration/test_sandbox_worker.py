@@ -15,8 +15,9 @@ import pytest
 import sandbox_child
 
 from actors.ritual import worker
+from actors.ritual.engine import SandboxLimits
 from actors.ritual.run_marks import LEDGER, MAGIC, RunMarks
-from actors.ritual.sandbox import Sandbox, SandboxLimits
+from actors.ritual.sandbox import Sandbox
 from actors.ritual.values import CheckReport, CheckRequest, RunOutcome, RunRequest, encode, outcome_codec, report_codec
 from actors.ritual.worker import GAVE_UP, SandboxHandler
 from actors.runtime.errors import ActorUnavailable, NotFound
