@@ -13,6 +13,7 @@ from uuid import UUID
 
 import asyncpg
 
+from actors.practitioner.archetypal_state import NAMES, STRENGTHS
 from storage.pool import BadValue, LazyConnection
 from storage.rows import UNSEALED, opened, opened_json
 from storage.seal import Seal
@@ -75,7 +76,7 @@ class RitualQueries:
         version, state_id = (int(before or 0), None) if number else (None, before)
         rows = await self._reader.fetch(statement("queries/states"), practitioner, limit, version, state_id)
         states = [self._opened(row, "archetypal_states") for row in rows]
-        return [state | {"state": state.pop("state_data")} for state in states]
+        return [state | {"state": _in_order(state.pop("state_data"))} for state in states]
 
     async def runs(
         self, practitioner: str, limit: int, before: str | None = None, ritual: str | None = None
@@ -117,3 +118,8 @@ def literal(text: str) -> str:
 
 def _plain(row: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> dict[str, Any]:
     return {name: str(value) if isinstance(value, UUID) else value for name, value in dict(row).items()}
+
+
+def _in_order(state: Mapping[str, Any]) -> dict[str, Any]:
+    """A state's parts as they are told everywhere else: jsonb orders them by length."""
+    return {part: state[part] for part in (*STRENGTHS, *NAMES) if part in state}

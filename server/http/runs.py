@@ -126,6 +126,8 @@ async def rate(request: web.Request) -> web.Response:
     caller, body, ritual = await caller_of(request), await json_body(request), address_of(request)
     if "rating" not in body:
         raise invalid("rating", "is required")
+    if type(body["rating"]) is not int or not 1 <= body["rating"] <= 10:
+        raise invalid("rating", "must be a whole number from 1 to 10")
     fields = {"effectiveness_rating": body["rating"]}
     if body.get("notes") is not None:
         fields["subjective_experience"] = body["notes"]
