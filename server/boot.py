@@ -55,6 +55,8 @@ PREDECESSOR_WAIT_S: Final = 10.0
 """A predecessor that was killed takes Ray and its port with it within seconds; a live one keeps them."""
 START_TIMEOUT_S: Final = 60.0
 WATCH_S: Final = 0.5
+REST_AFTER_S: Final = 8.0
+"""Each of them takes a CPU second to start, which would be missing when everybody comes back after a restart."""
 CONNECTIONS_SPARE: Final = 10
 """For operators' psql, migrations, superuser_reserved_connections."""
 
@@ -311,6 +313,7 @@ class Server:
         from ray.exceptions import RayError
 
         assert self.placement is not None
+        await asyncio.sleep(REST_AFTER_S)
         for spec in self.placement.shards(LATER):
             try:
                 await asyncio.to_thread(self.placement.start_shard, spec)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import shutil
 import subprocess
 import tempfile
@@ -168,10 +169,13 @@ async def test_a_server_whose_disk_is_full_says_so_loses_nothing_and_goes_on_wit
 
 
 async def refused(url: str, token: str) -> str:
-    """Change an account's state until the server refuses that; its code."""
-    state = {"symbols": [f"{n}" * 50 for n in range(50)]}
+    """Change an account's state until the server refuses that; its code.
+
+    Each state is another: an unchanged one is stored nowhere, and there may be a little room in pages that are there.
+    """
     async with httpx.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=60) as http:
         while True:
+            state = {"symbols": [secrets.token_hex(40) for _ in range(50)]}
             reply = await http.put("/api/users/archetypal_state", json=state)
             if reply.status_code != 200:
                 assert reply.status_code == 503, reply.text

@@ -14,8 +14,8 @@ from harness import RunningServer, measured
 
 STAGES = ("ritual_gathering", "ritual_opening", "ritual_active", "ritual_integration")
 MUCH_FUEL = {"SANGHA_RITUAL_FUEL": "100000000000"}
-TURNS = 700_000_000
-"""Some 0.4 s: a kill at the beginning of ``active`` comes while everyone is being transformed."""
+TURNS = 400_000_000
+"""Some 0.25 s: a kill at the beginning of ``active`` comes while everyone is being transformed."""
 VICTIMS = ("space/0", "practitioner/0", "sandbox/0", "ritual/0", "oracle/0", "gateway/0", "coordinator", "postgres")
 
 

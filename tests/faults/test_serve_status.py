@@ -28,7 +28,8 @@ async def said(server: RunningServer, *arguments: str) -> Any:
 
 async def test_status_names_every_process() -> None:
     async with RunningServer(SANGHA_GATEWAYS="2", SANGHA_PLACEMENT_SPACE="shared:2") as server:
-        for name in ("practitioner/0", "space/0", "space/1", "gateway/0", "gateway/1"):
+        later = ("ritual/0", "sandbox/0", "sandbox/1", "oracle/0")
+        for name in ("practitioner/0", "space/0", "space/1", "gateway/0", "gateway/1", *later):
             assert "ray::" in psutil.Process(await server.pid_of(name)).name()
         status = await said(server, "--json")
         assert status["server"]["state"] == "ready"
@@ -40,7 +41,9 @@ async def test_status_names_every_process() -> None:
         assert "Coordinator" in psutil.Process(status["server"]["coordinator_pid"]).name()
         assert len({gateway["pid"] for gateway in status["gateways"]}) == 2
         named = [(shard["kind"], shard["index"]) for shard in status["shards"]]
-        assert named == [("practitioner", 0), ("space", 0), ("space", 1)]
+        assert sorted(f"{kind}/{index}" for kind, index in named) == sorted(
+            ["practitioner/0", "space/0", "space/1", *later]
+        )
         entity = "726891c0-c30b-5425-bcc1-2207ef5a3d7a"
         shard = await said(server, "--entity", f"space:{entity}")
         assert shard["pid"] == await server.pid_of(f"space/{shard['index']}")
