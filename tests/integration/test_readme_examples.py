@@ -150,10 +150,11 @@ async def test_status_shows_what_runs(server: RunningServer) -> None:
         return re.sub(r" +", " ", re.sub(r"\b[0-9a-f]{8}\b|\d+", "N", alike(text)))
 
     async def told() -> bool:
-        gateways = (await server.status())["gateways"]
-        return bool(gateways) and gateways[0]["port"] == server.port
+        status = await server.status()
+        gateways = status["gateways"]
+        return bool(gateways) and gateways[0]["port"] == server.port and len(status["shards"]) == 6
 
-    await until(told, "a gateway that the coordinator knows", 60)
+    await until(told, "all that starts, also what starts later, is known to the coordinator", 60)
     assert skeleton(await bash(server, example("What runs, where"))) == skeleton(shown("What runs, where", server))
 
 
