@@ -21,19 +21,17 @@ from actors.practitioner.rows import EMAIL_SCOPE, rows
 from actors.practitioner.runs import PractitionerLimits
 from actors.practitioner.state import PractitionerState, codec, evolve
 from actors.ritual.values import Brief, run_id_of
-from actors.runtime.codec import tag_of
+from actors.runtime.codec import Kept
 from actors.runtime.entity import (
+    SIGNALS,
     Agenda,
     AlarmFired,
-    Attached,
     Context,
     Decision,
-    Detached,
     EffectDone,
     Published,
     Push,
     Row,
-    Tick,
 )
 from actors.runtime.errors import Forbidden, NotFound
 
@@ -42,11 +40,13 @@ __all__ = ["SESSIONS_MAX", "PractitionerKind", "PractitionerLimits", "display_na
 Decide = Callable[[PractitionerState, Any, Context], Decision]
 
 
-class PractitionerKind:
+class PractitionerKind(Kept):
     """The kind ``practitioner``."""
 
     kind: ClassVar[str] = "practitioner"
     format: ClassVar[int] = e.FORMAT
+    events: ClassVar = e.codec
+    states: ClassVar = codec
     sealed: ClassVar[bool] = True
 
     def __init__(self, limits: PractitionerLimits | None = None) -> None:
@@ -117,7 +117,7 @@ class PractitionerKind:
 
     def decide(self, state: PractitionerState, command: Any, context: Context) -> Decision:
         """What the command does. Raises SanghaError."""
-        if isinstance(command, _SIGNALS):
+        if isinstance(command, SIGNALS):
             return self._signal(state, command, context)
         if state.created_at is None and type(command) is not c.Register:
             raise NotFound("there is no such practitioner")
@@ -174,26 +174,3 @@ class PractitionerKind:
             raise NotFound("there is no such practitioner")
         if context.caller is None or context.caller.practitioner != state.id:
             raise Forbidden("this stream is another practitioner's")
-
-    def event_type(self, event: e.PractitionerEvent) -> str:
-        """The name of an event in the journal."""
-        return tag_of(event)
-
-    def encode_event(self, event: e.PractitionerEvent) -> bytes:
-        """JSON."""
-        return e.codec.encode(event)
-
-    def decode_event(self, format_: int, data: bytes) -> e.PractitionerEvent:
-        """An event of any format."""
-        return e.codec.decode(format_, data)
-
-    def encode_state(self, state: PractitionerState) -> bytes:
-        """JSON."""
-        return codec.encode(state)
-
-    def decode_state(self, format_: int, data: bytes) -> PractitionerState:
-        """A state of any format."""
-        return codec.decode(format_, data)
-
-
-_SIGNALS: Final = (EffectDone, AlarmFired, Tick, Attached, Detached)

@@ -19,21 +19,17 @@ from actors.ritual import commands as c
 from actors.ritual import events as e
 from actors.ritual.state import RitualState, codec, evolve, given
 from actors.ritual.values import Brief
-from actors.runtime.codec import invalid, tag_of
+from actors.runtime.codec import Kept, invalid
 from actors.runtime.entity import (
     NOTHING_OWED,
+    SIGNALS,
     Agenda,
-    AlarmFired,
-    Attached,
     Caller,
     Context,
     Decision,
-    Detached,
-    EffectDone,
     Published,
     Push,
     Row,
-    Tick,
     Upsert,
 )
 from actors.runtime.errors import Conflict, Forbidden, NotFound
@@ -41,11 +37,13 @@ from actors.runtime.errors import Conflict, Forbidden, NotFound
 TABLE: Final = "sacred_rituals"
 
 
-class RitualKind:
+class RitualKind(Kept):
     """The kind ``ritual``."""
 
     kind: ClassVar[str] = "ritual"
     format: ClassVar[int] = e.FORMAT
+    events: ClassVar = e.codec
+    states: ClassVar = codec
     sealed: ClassVar[bool] = False
 
     def __init__(self) -> None:
@@ -86,7 +84,7 @@ class RitualKind:
 
     def decide(self, state: RitualState, command: Any, context: Context) -> Decision:
         """What the command does. Raises SanghaError."""
-        if isinstance(command, _SIGNALS):
+        if isinstance(command, SIGNALS):
             return Decision()  # no alarm, no effect and nobody's presence is a ritual's business
         if state.created_at is None and type(command) is not c.Upload:
             raise _not_there()
@@ -130,29 +128,6 @@ class RitualKind:
     def may_read(self, state: RitualState, context: Context) -> None:
         """Nobody. Raises Forbidden."""
         raise Forbidden("a ritual has no stream to read")
-
-    def event_type(self, event: e.RitualEvent) -> str:
-        """The name of an event in the journal."""
-        return tag_of(event)
-
-    def encode_event(self, event: e.RitualEvent) -> bytes:
-        """JSON."""
-        return e.codec.encode(event)
-
-    def decode_event(self, format_: int, data: bytes) -> e.RitualEvent:
-        """An event of any format."""
-        return e.codec.decode(format_, data)
-
-    def encode_state(self, state: RitualState) -> bytes:
-        """JSON."""
-        return codec.encode(state)
-
-    def decode_state(self, format_: int, data: bytes) -> RitualState:
-        """A state of any format."""
-        return codec.decode(format_, data)
-
-
-_SIGNALS: Final = (EffectDone, AlarmFired, Tick, Attached, Detached)
 
 
 def details(state: RitualState) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Final, Generic, TypeVar, cast
+from typing import Annotated, Any, ClassVar, Final, Generic, TypeVar, cast
 
 import msgspec
 
@@ -127,3 +127,30 @@ class Codec(Generic[T]):
 def tag_of(value: msgspec.Struct) -> str:
     """The tag of a tagged Struct: an event's type in the journal."""
     return cast("str", value.__struct_config__.tag)
+
+
+class Kept:
+    """How a kind's events and state are kept: the part of ``EntityKind`` that is the same for every kind with two codecs."""
+
+    events: ClassVar[Codec[Any]]
+    states: ClassVar[Codec[Any]]
+
+    def event_type(self, event: Any) -> str:
+        """The name of an event in the journal."""
+        return tag_of(event)
+
+    def encode_event(self, event: Any) -> bytes:
+        """JSON."""
+        return self.events.encode(event)
+
+    def decode_event(self, format_: int, data: bytes) -> Any:
+        """An event of any format."""
+        return self.events.decode(format_, data)
+
+    def encode_state(self, state: Any) -> bytes:
+        """JSON."""
+        return self.states.encode(state)
+
+    def decode_state(self, format_: int, data: bytes) -> Any:
+        """A state of any format."""
+        return self.states.decode(format_, data)

@@ -150,6 +150,7 @@ class Detached(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     sessions: Sequence[Subscriber]
 
 
+SIGNALS: Final = (EffectDone, AlarmFired, Tick, Attached, Detached)
 Signal = EffectDone | AlarmFired | Tick | Attached | Detached
 """What the runtime itself tells an entity; ``decide`` gets them like commands, with no caller."""
 

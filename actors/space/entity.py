@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Final
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from actors.runtime.codec import has_nul, invalid, tag_of
+from actors.runtime.codec import Kept, has_nul, invalid, tag_of
 from actors.runtime.entity import (
     NOTHING_OWED,
     Agenda,
@@ -74,11 +74,12 @@ class SpaceLimits(Struct, frozen=True, kw_only=True):
     participant_grace_s: float = 600.0
 
 
-class SpaceKind:
+class SpaceKind(Kept):
     """The kind ``space``."""
 
     kind: ClassVar[str] = "space"
     format: ClassVar[int] = e.FORMAT
+    events: ClassVar = e.codec
     sealed: ClassVar[bool] = True
 
     def __init__(self, limits: SpaceLimits | None = None) -> None:
@@ -194,18 +195,6 @@ class SpaceKind:
     def may_read(self, state: SpaceState, context: Context) -> None:
         """Participants and the facilitator read the history. Raises NotFound, Forbidden."""
         access.reader(state, context)
-
-    def event_type(self, event: e.SpaceEvent) -> str:
-        """The name of an event in the journal."""
-        return tag_of(event)
-
-    def encode_event(self, event: e.SpaceEvent) -> bytes:
-        """JSON."""
-        return e.codec.encode(event)
-
-    def decode_event(self, format_: int, data: bytes) -> e.SpaceEvent:
-        """An event of any format."""
-        return e.codec.decode(format_, data)
 
     def encode_state(self, state: SpaceState) -> bytes:
         """JSON."""
