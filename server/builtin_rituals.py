@@ -9,6 +9,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from actors.ritual import commands
+from actors.ritual.builtin.builtin import BUILTINS, ritual_id, upload_command
 from actors.runtime.entity import Address
 from actors.runtime.errors import Conflict
 from actors.runtime.wire import Refused
@@ -22,12 +23,6 @@ log = logging.getLogger(__name__)
 
 async def install(gateway: Gateway) -> None:
     """Upload what is missing. Raises StoreDown, SanghaError."""
-    from actors.ritual.builtin.builtin import (  # wasmtime with it: not for every start
-        BUILTINS,
-        ritual_id,
-        upload_command,
-    )
-
     for name, builtin in BUILTINS.items():
         entity = ritual_id(builtin)
         known = await gateway.queries.ritual_by_name(None, name)
