@@ -137,13 +137,10 @@ def _replays(
 
 
 def _sandbox(settings: Settings, fuel: int | None) -> Sandbox:
-    from actors.ritual.engine import SandboxLimits
     from actors.ritual.sandbox import Sandbox
+    from server.sandbox_limits import sandbox_limits
 
-    limits = SandboxLimits(
-        memory_bytes=settings.wasm_max_memory, fuel=fuel or settings.ritual_fuel, deadline_s=settings.ritual_deadline_s
-    )
-    return Sandbox(limits)
+    return Sandbox(sandbox_limits(settings, fuel=fuel))
 
 
 def _sealed_kinds(settings: Settings) -> list[str]:

@@ -88,14 +88,10 @@ def _told() -> Iterator[None]:
 @contextmanager
 def _sandbox() -> Iterator[Sandbox]:
     """With the server's limits."""
-    from actors.ritual.engine import SandboxLimits
     from actors.ritual.sandbox import Sandbox
+    from server.sandbox_limits import sandbox_limits
 
-    settings = read_settings()
-    limits = SandboxLimits(
-        memory_bytes=settings.wasm_max_memory, fuel=settings.ritual_fuel, deadline_s=settings.ritual_deadline_s
-    )
-    sandbox = Sandbox(limits)
+    sandbox = Sandbox(sandbox_limits(read_settings()))
     try:
         yield sandbox
     finally:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 
-class RitualRequests:
+class RitualRequests(ABC):
     """The requests about rituals and one's own state, in terms of ``request``; all raise what it raises.
 
     A guest has no state: the server answers Forbidden.
     """
 
+    @abstractmethod
     async def request(self, type_: str, /, *, timeout_s: float | None = None, **fields: Any) -> Any:
         """Any request of the protocol; its result."""
-        raise NotImplementedError
 
     async def run_ritual(
         self,

@@ -9,6 +9,7 @@ import asyncio
 import base64
 import logging
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -16,7 +17,6 @@ import msgspec
 
 from actors.oracle.worker import OracleHandler
 from actors.ritual import commands as ritual
-from actors.ritual.engine import SandboxLimits
 from actors.ritual.sandbox import Sandbox
 from actors.ritual.worker import SandboxHandler
 from actors.runtime.entity import Address
@@ -25,12 +25,12 @@ from actors.runtime.link import LinkServer, ShardAddress
 from actors.runtime.wire import Answer, Ask, Refused
 from actors.runtime.worker import Worker
 from server.host import Host, Links
-from server.settings import Settings
+from server.sandbox_limits import sandbox_limits
 
 log = logging.getLogger(__name__)
 
 
-class WorkerHost(Host):
+class WorkerHost(Host, ABC):
     """What both have."""
 
     async def __init__(self, path: str, kind: str, shard: str, entity: str | None = None) -> None:  # type: ignore[misc]
@@ -42,9 +42,9 @@ class WorkerHost(Host):
         self.server: LinkServer | None = None
         self.run(self._start())
 
+    @abstractmethod
     def handler(self) -> Callable[[Ask], Awaitable[bytes]]:
         """What answers."""
-        raise NotImplementedError
 
     async def _start(self) -> None:
         self.server, address = await self.listen(self.worker, self.kind, self.shard_name, self.epoch)
@@ -70,13 +70,6 @@ class WorkerHost(Host):
         """Finish what is under way."""
         async with asyncio.timeout(self.settings.drain_s):
             await self.worker.stop()
-
-
-def sandbox_limits(settings: Settings) -> SandboxLimits:
-    """What binds a ritual."""
-    return SandboxLimits(
-        memory_bytes=settings.wasm_max_memory, fuel=settings.ritual_fuel, deadline_s=settings.ritual_deadline_s
-    )
 
 
 class SandboxHost(WorkerHost):
