@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 import orjson
+from msgspec import Meta
 
-from actors.runtime.codec import field_error, has_nul, invalid
+from actors.runtime.codec import Uuid, field_error, has_nul, invalid
 from actors.runtime.errors import CODES, BadRequest, FieldError, Internal, Invalid, SanghaError
 from actors.runtime.wire import Refused
 
@@ -24,27 +25,42 @@ MAX_ID: Final = 2**53 - 1
 """The largest integer that every JSON reader keeps exactly."""
 UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 SLUG: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+STREAM: Final = re.compile(rf"^(space|practitioner):{UUID.pattern}$")
+VERSION_MAX: Final = 2**31 - 1
+"""Of a state: the column's."""
+GUEST_NAME_MAX: Final = 100
+"""Characters, as for a spiritual name."""
+
+RequestId = Annotated[int, Meta(ge=1, le=MAX_ID, description="counts upward; the same again is a retry")]
+SpaceName = Annotated[str, Meta(description="the space's UUID or slug")]
+RitualName = Annotated[str, Meta(description="the ritual's UUID or name")]
+Offset = Annotated[int, Meta(ge=0, le=MAX_ID)]
+GuestName = Annotated[str, Meta(min_length=1, max_length=GUEST_NAME_MAX, description="the name that a guest shows")]
+Stream = Annotated[
+    str, Meta(description="space:UUID or practitioner:UUID", extra_json_schema={"pattern": STREAM.pattern})
+]
+Version = Annotated[int, Meta(ge=0, le=VERSION_MAX)]
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """What every request has."""
 
-    id: int
+    id: RequestId
 
 
 class Resume(msgspec.Struct, frozen=True, kw_only=True):
     """An earlier session, and how far its streams were read. ``secret`` is a guest's."""
 
-    session: str
+    session: Annotated[str, Meta(description="as an earlier auth was answered")]
     secret: str | None = None
-    offsets: dict[str, int] = {}
+    offsets: Annotated[dict[str, Offset], Meta(description="by stream, the last offset that was seen")] = {}
 
 
 class Auth(Request, frozen=True, kw_only=True):
     """Who is there: a token, or a guest's name."""
 
-    token: str | None = None
-    guest: str | None = None
+    token: Annotated[str, Meta(description="of a login")] | None = None
+    guest: GuestName | None = None
     resume: Resume | None = None
 
 
@@ -56,8 +72,8 @@ class SpaceList(Request, frozen=True, kw_only=True):
     """Spaces that the caller may know of, newest first."""
 
     limit: int = 50
-    before: str | None = None
-    q: str | None = None
+    before: Annotated[Uuid, Meta(description="the last space of the page before")] | None = None
+    q: Annotated[str, Meta(description="a text somewhere in name, purpose or slug")] | None = None
 
 
 class SpaceCreate(Request, frozen=True, kw_only=True):
@@ -75,7 +91,7 @@ class SpaceCreate(Request, frozen=True, kw_only=True):
 class SpaceRequest(Request, frozen=True, kw_only=True):
     """A request about one space, by UUID or slug."""
 
-    space: str
+    space: SpaceName
 
 
 class SpaceUpdate(SpaceRequest, frozen=True, kw_only=True):
@@ -108,7 +124,7 @@ class SpaceInvite(SpaceRequest, frozen=True, kw_only=True):
 class SpaceJoin(SpaceRequest, frozen=True, kw_only=True):
     """Take part; ``after`` asks for a replay from that offset in place of a snapshot."""
 
-    after: int | None = None
+    after: Annotated[Offset, Meta(description="replay what came after this offset")] | None = None
 
 
 class SpaceLeave(SpaceRequest, frozen=True, kw_only=True):
@@ -126,19 +142,19 @@ class SpaceGet(SpaceRequest, frozen=True, kw_only=True):
 class SpaceSend(SpaceRequest, frozen=True, kw_only=True):
     """A message to everyone in the space: any JSON."""
 
-    body: Any
+    body: Annotated[Any, Meta(description="any JSON")]
 
 
 class SpacePulse(SpaceRequest, frozen=True, kw_only=True):
     """The phase of one's breath or pulse, in radians."""
 
-    phase_rad: float
+    phase_rad: Annotated[float, Meta(description="any real number; it is taken modulo 2π")]
 
 
 class SpaceRitualBegin(SpaceRequest, frozen=True, kw_only=True):
     """A group ritual, by id or name, that opens ``starts_in_s`` from now or at a time."""
 
-    ritual: str
+    ritual: RitualName
     intention: Any = msgspec.UNSET
     parameters: Any = msgspec.UNSET
     starts_in_s: Any = msgspec.UNSET
@@ -164,7 +180,7 @@ class OwnRequest(Request, frozen=True, kw_only=True):
 class RitualRun(OwnRequest, frozen=True, kw_only=True):
     """Run a ritual, by id or name, on one's state; answered when it has ended."""
 
-    ritual: str
+    ritual: RitualName
     intention: Any = msgspec.UNSET
     parameters: Any = msgspec.UNSET
 
@@ -184,20 +200,20 @@ class StateHistory(OwnRequest, frozen=True, kw_only=True):
     """Versions of the state, newest first; ``before`` is the id, or the version, of the last one of the page before."""
 
     limit: int = 50
-    before: str | int | None = None
+    before: Uuid | Version | None = None
 
 
 class StateReflection(OwnRequest, frozen=True, kw_only=True):
     """What the oracle says of the state, or of a run."""
 
-    session_id: str | None = None
+    session_id: Annotated[str, Meta(description="a completed run of one's own; without it, the state")] | None = None
 
 
 class History(Request, frozen=True, kw_only=True):
     """Numbered events of a stream, oldest first."""
 
-    stream: str
-    after: int = 0
+    stream: Stream
+    after: Offset = 0
     limit: int = 100
 
 

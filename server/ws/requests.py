@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from actors.runtime.codec import from_wire, invalid
+from actors.runtime.codec import invalid
 from actors.runtime.entity import Address
 from actors.runtime.errors import BadRequest, Forbidden, Full, TooLarge
 from actors.runtime.wire import Answer, History, Paged, Refused
@@ -21,6 +21,7 @@ from actors.space import commands as space
 from server.spaces import known_space, room_for_one_more, space_of, spaces_for
 from server.ws import protocol, ritual_requests
 from server.ws.asking import OnAnswer, ask, operation_of, pass_on
+from server.ws.commands import command_of
 from server.ws.session import space_id_of
 
 if TYPE_CHECKING:
@@ -107,10 +108,8 @@ def _send(connection: Connection, request: protocol.SpaceSend, entity: str) -> N
 
 def _create(connection: Connection, request: protocol.SpaceCreate, entity: str) -> None:
     assert connection.caller is not None
-    gateway, fields = connection.gateway, protocol.domain_fields(request)
-    if connection.caller.guest:
-        fields.setdefault("access_level", "open")
-    command = from_wire(space.CreateSpace, fields)
+    gateway, of_a_guest = connection.gateway, {"access_level": "open"} if connection.caller.guest else {}
+    command: space.CreateSpace = command_of(request, unless_given=of_a_guest)
     if connection.caller.guest:
         gateway.guests.claim(connection.caller.practitioner, connection.address, entity)
 
@@ -124,13 +123,11 @@ def _create(connection: Connection, request: protocol.SpaceCreate, entity: str) 
 
 
 def _update(connection: Connection, request: protocol.SpaceUpdate, entity: str) -> None:
-    command = from_wire(space.UpdateSpace, protocol.domain_fields(request))
-    _ask_space(connection, request, entity, space.encode(command))
+    _ask_space(connection, request, entity, space.encode(command_of(request)))
 
 
 def _invite(connection: Connection, request: protocol.SpaceInvite, entity: str) -> None:
-    command = from_wire(space.Invite, {"practitioner": request.practitioner})
-    _ask_space(connection, request, entity, space.encode(command))
+    _ask_space(connection, request, entity, space.encode(command_of(request)))
 
 
 def _pulse(connection: Connection, request: protocol.SpacePulse, entity: str) -> None:
@@ -150,8 +147,6 @@ def _close(connection: Connection, request: protocol.SpaceClose, entity: str) ->
 
 
 def _join(connection: Connection, request: protocol.SpaceJoin, entity: str) -> None:
-    if request.after is not None and request.after < 0:
-        raise invalid("after", "an offset is not negative")
     most = connection.gateway.settings.joined_spaces
     if entity not in connection.streams:
         if connection.joined_spaces >= most:
@@ -168,12 +163,10 @@ def _join(connection: Connection, request: protocol.SpaceJoin, entity: str) -> N
 
 def _history(connection: Connection, request: protocol.History, entity: str) -> None:
     most, kind = connection.gateway.settings.history_page, request.stream.partition(":")[0]
-    if kind not in ("space", "practitioner") or not protocol.UUID.fullmatch(entity):
+    if not protocol.STREAM.fullmatch(request.stream):
         raise invalid("stream", "space:UUID or practitioner:UUID")
     if not 1 <= request.limit <= most:
         raise invalid("limit", f"from 1 to {most}")
-    if request.after < 0:
-        raise invalid("after", "an offset is not negative")
     caller = connection.caller
     if kind == "practitioner" and (caller is None or caller.practitioner != entity):
         raise Forbidden("another practitioner's stream")

@@ -10,25 +10,25 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
 import orjson
 
 from actors.practitioner import commands as practitioner
 from actors.ritual.values import PARAMETERS_BYTES, Brief, run_id_of
-from actors.runtime.codec import from_wire, invalid
+from actors.runtime.codec import invalid
 from actors.runtime.entity import Address, Caller
-from actors.runtime.errors import Forbidden, Internal, NotFound, SanghaError, TooLarge
+from actors.runtime.errors import FieldError, Forbidden, Internal, NotFound, SanghaError, TooLarge
 from actors.runtime.wire import Answer, Paged, Refused
 from actors.space import commands as space
 from server.rituals import brief_of, recorded_result, resolve_ritual, run_to_reflect
 from server.spaces import space_of
 from server.ws import protocol
 from server.ws.asking import ask, operation_of, pass_on
+from server.ws.commands import command_of
 
 if TYPE_CHECKING:
     from server.ws.socket import Connection
 
-VERSION_MAX: Final = 2**31 - 1
-"""Of a state: the column's."""
 _GET_STATE: Final = practitioner.encode(practitioner.GetState())
 _GET_RITUAL: Final = space.encode(space.GetRitual())
 
@@ -42,15 +42,15 @@ def account(connection: Connection) -> Caller:
     return caller
 
 
-def _fields(request: protocol.RitualRun | protocol.SpaceRitualBegin) -> dict[str, Any]:
-    """The fields of the command. Raises Invalid, TooLarge where the parameters are no object of bounded size."""
-    fields = protocol.domain_fields(request)
-    if "parameters" in fields and not isinstance(fields["parameters"], dict):
+def _command(request: protocol.RitualRun | protocol.SpaceRitualBegin, brief: Brief) -> Any:
+    """The command. Raises Invalid, TooLarge where the parameters are no object of bounded size."""
+    if request.parameters is not msgspec.UNSET and not isinstance(request.parameters, dict):
         raise invalid("parameters", "must be an object")
-    size = len(orjson.dumps(fields.get("parameters")))
-    if size > PARAMETERS_BYTES:
-        raise TooLarge(f"parameters: {size} bytes of JSON, {PARAMETERS_BYTES} are allowed")
-    return fields
+    command = command_of(request, ritual=request.ritual, brief=brief)
+    if (size := len(command.parameters)) > PARAMETERS_BYTES:
+        message = f"{size} bytes of JSON, {PARAMETERS_BYTES} are allowed"
+        raise TooLarge(f"parameters: {message}", (FieldError(path="parameters", message=message),))
+    return command
 
 
 async def _brief(connection: Connection, ritual: str) -> Brief:
@@ -73,8 +73,7 @@ async def _run(connection: Connection, request: protocol.RitualRun) -> None:
         command, recorded = practitioner.encode(await_run), False
         instead: SanghaError | None = failure
     else:
-        fields = _fields(request) | {"brief": brief, "ritual": request.ritual}
-        command, recorded = practitioner.encode(from_wire(practitioner.RunRitual, fields)), True
+        command, recorded = practitioner.encode(_command(request, brief)), True
         instead = None
     if not connection.closing:
         ask(connection, request, address, command, recorded=recorded, reply=_ended(connection, request, instead))
@@ -117,20 +116,15 @@ def _get(connection: Connection, request: protocol.StateGet, entity: str) -> Non
 
 def _transform(connection: Connection, request: protocol.StateTransform, entity: str) -> None:
     account(connection)
-    command = from_wire(practitioner.TransformState, protocol.domain_fields(request))
-    ask(connection, request, Address("practitioner", entity), practitioner.encode(command))
+    ask(connection, request, Address("practitioner", entity), practitioner.encode(command_of(request)))
 
 
 async def _history(connection: Connection, request: protocol.StateHistory) -> None:
     who, most = account(connection).practitioner, connection.gateway.settings.history_page
     if not 1 <= request.limit <= most:
         raise invalid("limit", f"from 1 to {most}")
-    before = request.before
-    if isinstance(before, str) and not protocol.UUID.fullmatch(before):
-        raise invalid("before", "the id of a state, or its version")
-    if isinstance(before, int) and not 0 <= before <= VERSION_MAX:
-        raise invalid("before", f"a version from 0 to {VERSION_MAX}")
-    states = await connection.gateway.queries.states(who, request.limit, None if before is None else str(before))
+    before = None if request.before is None else str(request.before)
+    states = await connection.gateway.queries.states(who, request.limit, before)
     connection.reply(request.id, orjson.dumps({"states": states}, option=orjson.OPT_UTC_Z))
 
 
@@ -156,7 +150,7 @@ async def _begin(connection: Connection, request: protocol.SpaceRitualBegin) -> 
         if failure.retryable:
             raise
         instead = failure
-    command = from_wire(space.BeginRitual, _fields(request) | {"ritual": request.ritual, "brief": brief})
+    command = _command(request, brief)
 
     def begun(message: Answer | Refused | Paged) -> None:
         if instead is not None and isinstance(message, Refused) and message.code == NotFound.code:
@@ -169,8 +163,7 @@ async def _begin(connection: Connection, request: protocol.SpaceRitualBegin) -> 
 
 
 def _abort(connection: Connection, request: protocol.SpaceRitualAbort, entity: str) -> None:
-    command = from_wire(space.AbortRitual, protocol.domain_fields(request))
-    ask(connection, request, Address("space", entity), space.encode(command))
+    ask(connection, request, Address("space", entity), space.encode(command_of(request)))
 
 
 def _get_ritual(connection: Connection, request: protocol.SpaceRitualGet, entity: str) -> None:
