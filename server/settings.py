@@ -13,6 +13,9 @@ from typing import Annotated, Final, Self
 from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from server.http.forwarded import Trusted
+from server.listening import Listen, all_of, is_loopback
+
 PLACEMENT: Final = re.compile(r"own|shared:[1-9][0-9]{0,3}")
 
 
@@ -32,6 +35,11 @@ class Settings(BaseSettings):
         description="a PostgreSQL to use instead of the embedded one",
     )
     ray_address: str | None = Field(None, description="join a running Ray cluster: its address, or 'auto'")
+    listen: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="further addresses to listen on, comma-separated: 8000, 127.0.0.1:3001, [::1]:8080"
+    )
+    tls_certificate: Path | None = Field(None, description="PEM file of the certificate chain: HTTPS and WSS on all ports")
+    tls_key: Path | None = Field(None, description="PEM file of its key; none where the certificate's file has it too")
     gateways: int = Field(1, ge=1, le=64, description="gateway processes, all on one port")
     guests: bool = Field(False, description="let anyone in as a guest")
     lab: bool = Field(
@@ -45,6 +53,10 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("allowed_origins", "SANGHA_ALLOWED_ORIGINS", "BACKEND_CORS_ORIGINS"),
         description="other origins that browsers may come from, comma-separated",
     )
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="addresses and CIDRs of proxies whose forwarded headers count, comma-separated"
+    )
+    local_user: bool = Field(False, description="serve one local practitioner without a login; loopback only")
     sacred_encryption_key: SecretStr | None = Field(
         None,
         validation_alias=AliasChoices("sacred_encryption_key", "SACRED_ENCRYPTION_KEY"),
@@ -61,6 +73,12 @@ class Settings(BaseSettings):
     sandboxes: int = Field(2, ge=1, le=256, description="ritual sandboxes, a Ray actor each")
     link_tls: bool = Field(False, description="TLS on links between nodes")
 
+    connections: int = Field(20_000, ge=16, description="TCP connections of one gateway")
+    connections_per_address: int = Field(256, ge=1, description="TCP connections from one address")
+    header_timeout_s: float = Field(10, gt=0, description="time for a request's whole head, TLS handshake included")
+    body_timeout_s: float = Field(20, gt=0, description="time in which a body has to make progress")
+    keepalive_s: float = Field(75, gt=0, description="life of an idle HTTP connection")
+    deflate: bool = Field(False, description="accept permessage-deflate from WebSocket clients; what is sent stays plain")
     sockets_per_address: int = Field(64, ge=1, description="open sockets from one address")
     sockets_per_practitioner: int = Field(16, ge=1, description="open sockets of one practitioner")
     requests_per_s: float = Field(50, gt=0, description="requests a second on one socket")
@@ -130,6 +148,17 @@ class Settings(BaseSettings):
     oracle_tokens_per_day: int = Field(200_000, ge=0, description="tokens that the oracle may use up in a day (UTC)")
     drain_s: float = Field(10, ge=0, description="longest time that a drain may take")
 
+    @field_validator("listen", "trusted_proxies", mode="before")
+    @classmethod
+    def _addresses(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        Trusted(value)
+        return value
+
     @field_validator("public_urls", "allowed_origins", "old_encryption_keys", mode="before")
     @classmethod
     def _comma_separated(cls, value: object) -> object:
@@ -180,6 +209,25 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _lab_stays_home(self) -> Self:
-        if self.lab and self.host not in ("127.0.0.1", "::1", "localhost"):
+        at_home = all(is_loopback(address.host) for address in self.addresses)
+        if self.lab and not at_home:
             raise ValueError("lab lifts limits and is only for loopback")
+        if self.local_user and not at_home:
+            raise ValueError("local_user lets whoever comes in without a login and is only for loopback")
         return self
+
+    @model_validator(mode="after")
+    def _certificate_and_key(self) -> Self:
+        if self.tls_key is not None and self.tls_certificate is None:
+            raise ValueError("tls_key needs tls_certificate")
+        return self
+
+    @property
+    def addresses(self) -> list[Listen]:
+        """Where to listen, the main address first. Raises ValueError."""
+        return all_of(self.host, self.port, self.listen)
+
+    @property
+    def scheme(self) -> str:
+        """http or https."""
+        return "http" if self.tls_certificate is None else "https"
