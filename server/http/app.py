@@ -13,7 +13,7 @@ from aiohttp import web
 
 from actors.runtime.errors import BadRequest, Draining, Forbidden, Internal, NotFound, SanghaError, TooLarge
 from actors.runtime.trace import request_id as current_request
-from server.http import collective, operations, rituals, runs, state, users
+from server.http import collective, operations, pages, rituals, runs, state, users
 from server.http.context import GATEWAY, bearer, gateway_of
 from server.http.origins import Origins
 from server.http.problems import problem, problem_response
@@ -42,7 +42,7 @@ def build(gateway: Gateway) -> web.Application:
     app[GATEWAY] = gateway
     app[ORIGINS] = Origins(settings.public_urls, settings.allowed_origins)
     app[UPLOADS] = Uploads(time.monotonic, lifted=settings.lab)
-    for resource in (operations, users, rituals, runs, state, collective):
+    for resource in (operations, pages, users, rituals, runs, state, collective):
         app.add_routes(resource.routes())
     app.add_routes([web.get(path, serve_socket) for path in SOCKETS])
     return app
