@@ -27,6 +27,14 @@ Purpose = Annotated[str, Meta(max_length=2_000, pattern=NO_NUL)]
 Tradition = Annotated[str, Meta(max_length=100, pattern=NO_NUL)]
 ParticipantLimit = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 AccessLevel = Literal["open", "invite", "private"]
+Intention = Annotated[
+    str, Meta(max_length=INTENTION_MAX, pattern=NO_NUL, description="what the ritual is held for, in one's own words")
+]
+StartsIn = Annotated[float, Meta(ge=0, le=3_600, description="seconds until opening begins")]
+StartsAt = Annotated[
+    datetime, Meta(tz=True, description="in place of starts_in_s: up to a year ahead; it is scheduled")
+]
+StageLength = Annotated[float, Meta(ge=0, le=600, description="seconds that the stage lasts")]
 
 
 class Command(Struct, frozen=True):
@@ -110,12 +118,12 @@ class BeginRitual(Command, frozen=True, kw_only=True, tag="ritual_begin", forbid
 
     brief: Brief
     ritual: str = ""
-    intention: Annotated[str, Meta(max_length=INTENTION_MAX, pattern=NO_NUL)] = ""
+    intention: Intention = ""
     parameters: bytes = b"{}"
-    starts_in_s: Annotated[float, Meta(ge=0, le=3_600)] = 10.0
-    at: Annotated[datetime, Meta(tz=True)] | None = None
-    opening_s: Annotated[float, Meta(ge=0, le=600)] = 3.0
-    integration_s: Annotated[float, Meta(ge=0, le=600)] = 3.0
+    starts_in_s: StartsIn = 10.0
+    at: StartsAt | None = None
+    opening_s: StageLength = 3.0
+    integration_s: StageLength = 3.0
 
     def __post_init__(self) -> None:
         try:

@@ -77,7 +77,7 @@ class SpaceList(Request, frozen=True, kw_only=True):
 
 
 class SpaceCreate(Request, frozen=True, kw_only=True):
-    """A new space. What may stand in the fields, and what an absent one means, is the domain's to say."""
+    """A new space. The caller becomes its facilitator, and takes part by joining like everyone; a guest's space is open."""
 
     name: Any = msgspec.UNSET
     purpose: Any = msgspec.UNSET
