@@ -1,89 +1,118 @@
-"""How an HTTP operation is declared: path, handler, who may ask, the types that its query and body are validated by.
+"""How a handler gets at what its operation's types say: routes, the body, the query, a command made of them.
 
-The router and the OpenAPI document are both made of these declarations, so neither can say what the other does not. A type
-is a ``msgspec.Struct`` whose annotations carry every bound that a stranger can run into; what a client sends beside the fields
-of a body's type is ignored, an unknown parameter of the query too.
+The types and ``Operation`` itself are ``contract``'s. What a client sends beside the fields of a body's type is ignored, and an
+unknown parameter of the query too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, Final, Literal, TypeVar
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Any, Final, TypeVar
 
 import msgspec
 from aiohttp import web
+from msgspec import UNSET
 
-from actors.runtime.codec import field_error, invalid
-from server.http.context import json_body
+from actors.runtime.codec import field_error, from_wire, invalid
+from server.http.context import gateway_of, json_body
+from server.http.contract import JSON, MAXIMUM_SETTING, Access, Example, Handler, Operation
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-Access = Literal["anyone", "viewer", "practitioner", "admin"]
-"""``viewer``: with a login more is seen, without one what is public. ``practitioner``: a login is needed."""
+__all__ = ["JSON", "Access", "Example", "Handler", "Operation", "body_from", "body_of", "command_of", "given_in"]
+__all__ += ["query_of", "routes_of"]
 
 T = TypeVar("T", bound=msgspec.Struct)
+C = TypeVar("C")
 
-JSON: Final = "application/json"
-
-
-class Example(msgspec.Struct, frozen=True, kw_only=True):
-    """A request that works, as the documents show it and a test sends it. Names in braces are earlier examples' answers."""
-
-    name: str
-    path: dict[str, str] = {}
-    query: dict[str, str] = {}
-    body: Any = None
-    note: str = ""
+_NUMBERS: Final = (msgspec.inspect.IntType, msgspec.inspect.FloatType, msgspec.inspect.BoolType)
+_LISTS: Final = (msgspec.inspect.ListType, msgspec.inspect.VarTupleType)
 
 
-class Operation(msgspec.Struct, frozen=True, kw_only=True):
-    """One request that the server answers."""
+class _Fields(msgspec.Struct, frozen=True):
+    """What is computed from a type, once: names of fields as they are sent."""
 
-    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
-    path: str
-    """With parameters in braces, as aiohttp and OpenAPI both write them."""
-    handler: Handler
-    summary: str
-    tag: str
-    description: str = ""
-    access: Access = "practitioner"
-    body: Any = None
-    """The type of the JSON body, or None where there is none."""
-    query: Any = None
-    """The type of the query's parameters, or None."""
-    reply: Any = None
-    """The type of the JSON answer; None is an empty 204, or what ``media`` says."""
-    status: int = 200
-    media: str = JSON
-    errors: tuple[str, ...] = ()
-    """Codes of ``problems.STATUS`` that this operation answers with, beyond those that ``access`` and a body imply."""
-    examples: tuple[Example, ...] = ()
-
-    def route(self) -> web.RouteDef:
-        """As the router takes it."""
-        return web.route(self.method, self.path, self.handler)
+    lists: frozenset[str]
+    numbers: frozenset[str]
+    settings: tuple[tuple[str, str], ...]
+    """Fields whose greatest value is a setting, and the setting."""
 
 
 def routes_of(operations: Iterable[Operation]) -> list[web.RouteDef]:
     """As the router takes them."""
-    return [operation.route() for operation in operations]
+    return [web.route(operation.method, operation.path, operation.handler) for operation in operations]
 
 
 async def body_of(request: web.Request, type_: type[T]) -> T:
     """The JSON body as its type. Raises BadRequest, Invalid (with the path of the wrong field), TooLarge."""
-    return _converted(await json_body(request), type_, strict=True)
+    return body_from(request, await json_body(request), type_)
+
+
+def body_from(request: web.Request, body: Mapping[str, Any], type_: type[T]) -> T:
+    """The same of a body that was read already. Raises Invalid."""
+    return _within(request, _converted(body, type_, strict=True))
 
 
 def query_of(request: web.Request, type_: type[T]) -> T:
-    """The query's parameters as their type; numbers and flags are read from text, a repeated parameter is an array where
-    the type says so. Raises Invalid."""
-    lists = {field.encode_name for field in msgspec.structs.fields(type_) if _is_list(field.type)}
-    given = {name: request.query.getall(name) if name in lists else request.query[name] for name in set(request.query)}
-    return _converted(given, type_, strict=False)
+    """The query's parameters as their type. Raises Invalid.
+
+    Numbers and flags are read from text, a repeated parameter is an array where the type says so; an empty text is none.
+    """
+    known, query = _fields_of(type_), request.query
+    given = {
+        name: query.getall(name) if name in known.lists else query[name]
+        for name in set(query)
+        if query[name] or name in known.numbers
+    }
+    return _within(request, _converted(given, type_, strict=False))
 
 
-def _is_list(annotation: Any) -> bool:
-    kinds = getattr(msgspec.inspect.type_info(annotation), "types", None) or (msgspec.inspect.type_info(annotation),)
-    return any(isinstance(kind, (msgspec.inspect.ListType, msgspec.inspect.VarTupleType)) for kind in kinds)
+def given_in(value: msgspec.Struct) -> dict[str, Any]:
+    """The fields that were given, by name."""
+    return {name: found for name in value.__struct_fields__ if (found := getattr(value, name)) is not UNSET}
+
+
+def command_of(type_: type[C], body: msgspec.Struct, **also: Any) -> C:
+    """A command of the fields of a body that it knows, and of others. Raises Invalid."""
+    known = {field.name for field in msgspec.structs.fields(type_)}  # type: ignore[arg-type]
+    return from_wire(type_, {name: value for name, value in (given_in(body) | also).items() if name in known})
+
+
+@lru_cache(maxsize=256)  # as many types as there are operations
+def _fields_of(type_: type[msgspec.Struct]) -> _Fields:
+    kinds = {field.encode_name: _kinds(field.type) for field in msgspec.structs.fields(type_)}
+    settings = tuple(
+        (name, (kind.extra_json_schema or {})[MAXIMUM_SETTING])
+        for name, found in kinds.items()
+        for kind in found
+        if isinstance(kind, msgspec.inspect.Metadata) and MAXIMUM_SETTING in (kind.extra_json_schema or {})
+    )
+    return _Fields(_having(kinds, _LISTS), _having(kinds, _NUMBERS), settings)
+
+
+def _having(kinds: Mapping[str, list[Any]], wanted: tuple[type, ...]) -> frozenset[str]:
+    return frozenset(name for name, found in kinds.items() if any(isinstance(kind, wanted) for kind in found))
+
+
+def _kinds(annotation: Any) -> list[Any]:
+    """The types that a field may have, and what is said beside them."""
+    found, waiting = [], [msgspec.inspect.type_info(annotation)]
+    while waiting:
+        kind = waiting.pop()
+        found.append(kind)
+        if isinstance(kind, msgspec.inspect.Metadata):
+            waiting.append(kind.type)
+        elif isinstance(kind, msgspec.inspect.UnionType):
+            waiting += kind.types
+    return found
+
+
+def _within(request: web.Request, value: T) -> T:
+    """The same value. Raises Invalid where a number exceeds the setting that bounds it."""
+    for name, setting in _fields_of(type(value)).settings:
+        given, most = getattr(value, name), getattr(gateway_of(request).settings, setting)
+        if isinstance(given, int | float) and given > most:
+            raise invalid(name, f"at most {most}")
+    return value
 
 
 def _converted(value: Any, type_: type[T], *, strict: bool) -> T:

@@ -6,52 +6,99 @@ socket (``/ws/collective``) and join there too, which changes nothing more.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal
 
+import msgspec
 import orjson
 from aiohttp import web
+from msgspec import UNSET, Meta, UnsetType
 
 from actors.practitioner import commands as practitioner
 from actors.practitioner.entity import display_name
-from actors.runtime.codec import invalid
+from actors.runtime.codec import Uuid, invalid
 from actors.runtime.entity import Address, Caller
 from actors.runtime.errors import NotFound, SanghaError
 from actors.space import commands as c
-from server.http.context import ask, command_from, gateway_of, idempotency_key, json_body, json_response
-from server.http.paging import page_of, rows_response, text_in
+from server.http import replies
+from server.http.api import Example, Operation, body_of, command_of, query_of, routes_of
+from server.http.context import ask, command_from, gateway_of, idempotency_key, json_response
+from server.http.contract import ENTITY, STORAGE, at_most, body_like
+from server.http.paging import Filter, Page, page_of, rows_response, text_in
 from server.http.rituals import caller_of, change_of
-from server.http.runs import given, parameters_of
+from server.http.runs import Parameters, RitualText, given, one_of, parameters_of
 from server.rituals import brief_of, read, resolve_ritual
 from server.spaces import room_for_one_more, space_of, spaces_for
 from server.ws.session import space_id_of
 
 SPACES: Final = "/api/collective/spaces"
 RITUALS: Final = "/api/collective/rituals"
+TAG: Final = "Spaces"
+GROUP: Final = "Group rituals"
+SpaceText = Annotated[str, Meta(min_length=1, description="a space, by id or slug")]
+NAMES: Final = ("ritual_id", "ritual_name", "ritual")
+"""Of the ritual in a body: those that the seed's clients use."""
+CreateBody: Final = body_like(
+    c.CreateSpace,
+    "CreateSpaceBody",
+    types={
+        "ritual_schedule": Annotated[Any, Meta(description="any JSON")],
+        "participant_limit": Annotated[int, at_most("participant_limit_max", ge=1)],
+    },
+)
+
+
+class SpacesQuery(Page, frozen=True, kw_only=True):
+    """Which spaces."""
+
+    q: Annotated[Filter | UnsetType, Meta(description="a text somewhere in name, purpose or slug")] = UNSET
+
+
+class SpaceQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Of which space."""
+
+    space: SpaceText
+
+
+class SpaceBody(msgspec.Struct, frozen=True, kw_only=True):
+    """In which space."""
+
+    space: SpaceText
+
+
+class GroupBody(SpaceBody, frozen=True, kw_only=True):
+    """What is asked for; to begin takes a ritual by id or by name."""
+
+    action: Literal["begin", "join", "abort", "status"] = "begin"
+    ritual_id: RitualText | None = None
+    ritual_name: RitualText | None = None
+    ritual: RitualText | None = None
+    intention: c.Intention | UnsetType = UNSET
+    parameters: Parameters | None = None
+    ritual_parameters: Parameters | None = None
+    starts_in_s: c.StartsIn | UnsetType = UNSET
+    at: c.StartsAt | None = None
+    opening_s: c.StageLength | UnsetType = UNSET
+    integration_s: c.StageLength | UnsetType = UNSET
+    ritual_run: Annotated[Uuid | UnsetType | None, Meta(description="a scheduled ritual to take back")] = UNSET
 
 
 def routes() -> list[web.RouteDef]:
     """What this module serves."""
-    return [
-        web.get(SPACES, list_spaces),
-        web.post(SPACES, create_space),
-        web.get(f"{SPACES}/{{space}}", get_space),
-        web.get(RITUALS, get_rituals),
-        web.post(RITUALS, post_ritual),
-        web.post(f"{RITUALS}/{{ritual_run}}/abort", abort_ritual),
-    ]
+    return routes_of(OPERATIONS)
 
 
 async def list_spaces(request: web.Request) -> web.Response:
     """An array of the spaces that the caller may know of, newest first."""
-    caller, (limit, before) = await caller_of(request), page_of(request)
-    spaces = spaces_for(gateway_of(request), caller.practitioner, limit, before, text_in(request, "q"))
+    caller, query = await caller_of(request), query_of(request, SpacesQuery)
+    limit, before = page_of(request, query)
+    spaces = spaces_for(gateway_of(request), caller.practitioner, limit, before, text_in(query.q))
     return rows_response(await read(spaces))
 
 
 async def create_space(request: web.Request) -> web.Response:
     """201 with the space; the caller facilitates it."""
     gateway, caller = gateway_of(request), await _caller(request)
-    command = command_from(c.CreateSpace, await json_body(request))
+    command = command_of(c.CreateSpace, await body_of(request, CreateBody))
     operation = change_of(request, caller)
     space = space_id_of(operation)
     await read(room_for_one_more(gateway, caller, space))
@@ -68,34 +115,34 @@ async def get_space(request: web.Request) -> web.Response:
 
 async def get_rituals(request: web.Request) -> web.Response:
     """``{current, last, scheduled}`` of the group rituals of ``?space=``."""
-    return await _read(request, _text(dict(request.query), "space"), c.GetRitual())
+    return await _read(request, query_of(request, SpaceQuery).space, c.GetRitual())
 
 
 async def post_ritual(request: web.Request) -> web.Response:
     """Begin a group ritual (201); with an ``action``: ``join`` its space, ``abort`` it, or its ``status``."""
-    body = await json_body(request)
-    action = body.get("action", "begin")
-    if action == "begin":
+    body = await body_of(request, GroupBody)
+    if body.action == "begin":
         return await _begin(request, body)
-    if action == "join":
-        return await _change(request, body, c.Join())
-    if action == "abort":
-        return await _change(request, body, command_from(c.AbortRitual, body))
-    if action == "status":
-        return await _read(request, _text(body, "space"), c.GetRitual())
-    raise invalid("action", "begin, join, abort or status")
+    if body.action == "join":
+        return await _change(request, body.space, c.Join())
+    if body.action == "abort":
+        return await _change(request, body.space, command_of(c.AbortRitual, body))
+    return await _read(request, body.space, c.GetRitual())
 
 
 async def abort_ritual(request: web.Request) -> web.Response:
     """End a group ritual, or take a scheduled one back: ``{space}``."""
     command = command_from(c.AbortRitual, {"ritual_run": request.match_info["ritual_run"]})
-    return await _change(request, await json_body(request), command)
+    return await _change(request, (await body_of(request, SpaceBody)).space, command)
 
 
-async def _begin(request: web.Request, body: dict[str, Any]) -> web.Response:
+async def _begin(request: web.Request, body: GroupBody) -> web.Response:
     """A retry gets the first reply also where the ritual cannot be had any more (withdrawn, renamed)."""
     gateway, caller = gateway_of(request), await _caller(request)
-    space, ritual = await read(space_of(gateway, _text(body, "space"))), _ritual(body)
+    name, ritual = given(body, *NAMES)
+    if ritual is None:
+        raise invalid(name, "is required")
+    space = await read(space_of(gateway, body.space))
     brief, instead = c.NO_BRIEF, None
     try:
         brief = await brief_of(gateway, caller, await resolve_ritual(gateway, caller, ritual))
@@ -103,8 +150,8 @@ async def _begin(request: web.Request, body: dict[str, Any]) -> web.Response:
         if failure.retryable or idempotency_key(request) is None:
             raise
         instead = failure
-    fields = {"ritual": ritual, "brief": brief, "parameters": parameters_of(body, "parameters", "ritual_parameters")}
-    command = c.encode(command_from(c.BeginRitual, body | fields))
+    parameters = parameters_of(body, "parameters", "ritual_parameters")
+    command = c.encode(command_of(c.BeginRitual, body, ritual=ritual, brief=brief, parameters=parameters))
     try:
         reply = await ask(request, Address("space", space), command, caller, change_of(request, caller))
     except NotFound as unknown:
@@ -112,9 +159,9 @@ async def _begin(request: web.Request, body: dict[str, Any]) -> web.Response:
     return json_response(reply, status=201)
 
 
-async def _change(request: web.Request, body: dict[str, Any], command: c.SpaceCommand) -> web.Response:
+async def _change(request: web.Request, name: str, command: c.SpaceCommand) -> web.Response:
     caller = await _caller(request)
-    space = await read(space_of(gateway_of(request), _text(body, "space")))
+    space = await read(space_of(gateway_of(request), name))
     operation = change_of(request, caller)
     return json_response(await ask(request, Address("space", space), c.encode(command), caller, operation))
 
@@ -133,13 +180,118 @@ async def _caller(request: web.Request) -> Caller:
     return Caller(caller.practitioner, display_name(orjson.loads(reply)))
 
 
-def _ritual(body: dict[str, Any]) -> str:
-    """The ritual by id or name, under any of the names that the seed's clients give it."""
-    return _text(body, given(body, "ritual_id", "ritual_name", "ritual")[0])
-
-
-def _text(body: dict[str, Any], field: str) -> str:
-    value = body.get(field)
-    if not isinstance(value, str) or not value:
-        raise invalid(field, "is required" if value is None else "must be a text")
-    return value
+_BEGINS: Final = {"if": {"properties": {"action": {"const": "begin"}}}, "then": one_of(NAMES)}
+GROUP_SHOWN: Final = Annotated[GroupBody, Meta(extra_json_schema=_BEGINS)]
+OPERATIONS: Final = (
+    Operation(
+        method="GET",
+        path=SPACES,
+        handler=list_spaces,
+        summary="Spaces that one may know of",
+        description="The newest first.",
+        tag=TAG,
+        query=SpacesQuery,
+        reply=list[replies.ListedSpace],
+        errors=STORAGE,
+        examples=(Example(name="list_spaces", query={"q": "circle", "limit": "5"}),),
+    ),
+    Operation(
+        method="POST",
+        path=SPACES,
+        handler=create_space,
+        summary="Create a space",
+        description="The caller facilitates it, and takes part by joining like everyone.",
+        tag=TAG,
+        body=CreateBody,
+        reply=replies.Space,
+        status=201,
+        errors=(*ENTITY, "conflict", "full"),
+        examples=(
+            Example(
+                name="create_space",
+                body={
+                    "name": "Friday circle",
+                    "purpose": "to sit together",
+                    "slug": "friday-circle",
+                    "access_level": "open",
+                    "ritual_schedule": {"every": "friday"},
+                },
+            ),
+        ),
+    ),
+    Operation(
+        method="GET",
+        path=f"{SPACES}/{{space}}",
+        handler=get_space,
+        summary="A space as it is now",
+        tag=TAG,
+        params={"space": SpaceText},
+        reply=replies.SpaceNow,
+        errors=(*ENTITY, "not_found", "forbidden"),
+        examples=(Example(name="get_space", path={"space": "{create_space.slug}"}),),
+    ),
+    Operation(
+        method="POST",
+        path=RITUALS,
+        handler=post_ritual,
+        summary="Begin, join, abort or look at a group ritual",
+        description="By `action`: `begin` (201; the facilitator's) at a server time; `join` its space; `abort` it, or a"
+        " scheduled one; its `status`. Who takes part has to be connected with a socket and have joined the space there.",
+        tag=GROUP,
+        body=GroupBody,
+        body_shown=GROUP_SHOWN,
+        reply=replies.GroupRitualBegun,
+        status=201,
+        more_replies={200: replies.GROUP_REPLY},
+        errors=(*ENTITY, "not_found", "forbidden", "conflict", "full"),
+        examples=(
+            Example(name="join_group", body={"space": "{create_space.id}", "action": "join"}),
+            Example(
+                name="begin_group",
+                body={
+                    "space": "friday-circle",
+                    "ritual_name": "void_contemplation",
+                    "intention": "to be with what is",
+                    "starts_in_s": 60,
+                },
+            ),
+            Example(
+                name="schedule_group",
+                body={"space": "friday-circle", "ritual_name": "void_contemplation", "at": "{in_a_month}"},
+                note="At a time, up to a year ahead.",
+            ),
+            Example(name="status_group", body={"space": "friday-circle", "action": "status"}),
+            Example(name="abort_group", body={"space": "friday-circle", "action": "abort"}),
+        ),
+    ),
+    Operation(
+        method="GET",
+        path=RITUALS,
+        handler=get_rituals,
+        summary="The group rituals of a space",
+        description="The one under way, the last one, those that are scheduled.",
+        tag=GROUP,
+        query=SpaceQuery,
+        reply=replies.GroupRituals,
+        errors=(*ENTITY, "not_found", "forbidden"),
+        examples=(Example(name="group_rituals", query={"space": "friday-circle"}),),
+    ),
+    Operation(
+        method="POST",
+        path=f"{RITUALS}/{{ritual_run}}/abort",
+        handler=abort_ritual,
+        summary="End a group ritual, or take a scheduled one back",
+        tag=GROUP,
+        params={"ritual_run": Uuid},
+        body=SpaceBody,
+        reply=replies.GroupRitualBegun,
+        errors=(*ENTITY, "not_found", "forbidden", "conflict"),
+        examples=(
+            Example(
+                name="abort_scheduled",
+                path={"ritual_run": "{schedule_group.ritual_run}"},
+                body={"space": "friday-circle"},
+            ),
+        ),
+    ),
+)

@@ -20,13 +20,14 @@ from actors.runtime.errors import BadRequest, StorageUnavailable, Unauthenticate
 from actors.runtime.ports import StoreDown
 from actors.runtime.wire import Refused
 from server import tokens
+from server.http.contract import KEY_PATTERN
 from server.ws import protocol
 
 if TYPE_CHECKING:
     from server.gateway import Gateway
 
 GATEWAY: Final = web.AppKey("gateway", object)
-_KEY: Final = re.compile(r"[\x21-\x7e]{1,200}")
+_KEY: Final = re.compile(KEY_PATTERN)
 
 T = TypeVar("T")
 

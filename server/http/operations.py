@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import hmac
 from importlib.metadata import version
+from typing import Final
 
 from aiohttp import web
 
 from actors.runtime.errors import ActorUnavailable, Draining, StorageUnavailable, Unauthenticated
+from server.http import pages, replies
+from server.http.api import Example, Operation, routes_of
 from server.http.context import bearer, gateway_of, json_response
+
+TAG: Final = "Operations"
 
 
 def routes() -> list[web.RouteDef]:
     """What this module serves."""
-    return [
-        web.get("/", index),
-        web.get("/health", health),
-        web.get("/ready", ready),
-        web.get("/api/admin/topology", topology),
-    ]
+    return routes_of(OPERATIONS)
 
 
 async def index(request: web.Request) -> web.Response:
-    """What this is, and where to go on."""
+    """What this is, and where to go on; for a browser, the page."""
+    if pages.wants_page(request):
+        return await pages.page(request, "index.html")
     return json_response({"name": "sangha", "version": version("sangha"), "websocket": "/ws", "health": "/health"})
 
 
@@ -51,3 +53,54 @@ async def topology(request: web.Request) -> web.Response:
     if gateway.topology is None:
         raise ActorUnavailable("this gateway knows no coordinator")
     return json_response(await gateway.topology())
+
+
+OPERATIONS: Final = (
+    Operation(
+        method="GET",
+        path="/",
+        handler=index,
+        summary="Name and version",
+        tag=TAG,
+        access="anyone",
+        reply=replies.Index,
+        examples=(Example(name="index"),),
+    ),
+    Operation(
+        method="GET",
+        path="/health",
+        handler=health,
+        summary="Does the process live?",
+        description="For a supervisor; a load balancer asks `/ready`.",
+        tag=TAG,
+        access="anyone",
+        exempt=True,
+        reply=replies.Health,
+        examples=(Example(name="health"),),
+    ),
+    Operation(
+        method="GET",
+        path="/ready",
+        handler=ready,
+        summary="Would a request be served now?",
+        description="503 while the server starts or drains, or storage does not answer.",
+        tag=TAG,
+        access="anyone",
+        exempt=True,
+        reply=replies.Ready,
+        errors=("draining", "storage_unavailable"),
+        examples=(Example(name="ready"),),
+    ),
+    Operation(
+        method="GET",
+        path="/api/admin/topology",
+        handler=topology,
+        summary="What runs, where",
+        description="What `sangha status` prints. With the admin token, a file in the data directory.",
+        tag=TAG,
+        access="admin",
+        reply=replies.Topology,
+        errors=("actor_unavailable",),
+        examples=(Example(name="topology"),),
+    ),
+)

@@ -3,73 +3,55 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any, Final, TypeVar
+from typing import Annotated, Any, Final
 from uuid import UUID
 
+import msgspec
 import orjson
 from aiohttp import web
+from msgspec import UNSET, Meta, UnsetType
 
-from actors.runtime.codec import invalid
 from server.http.context import gateway_of, json_response
-from server.ws import protocol
+from server.http.contract import UuidText, at_most
 
 LIMIT: Final = 50
 TEXT_MAX: Final = 200
 """Characters of a filter: nothing that is searched for is longer."""
 
-T = TypeVar("T", bound=str)
+Limit = Annotated[int, Meta(description="how many at most"), at_most("history_page", ge=1)]
+Filter = Annotated[str, Meta(max_length=TEXT_MAX, pattern=r"^[^\x00]*$")]
 
 
-def page_of(request: web.Request) -> tuple[int, str | None]:
-    """``limit`` and ``before``, the id of the last row of the page before. Raises Invalid."""
-    return limit_of(request), uuid_in(request, "before")
+class Rows(msgspec.Struct, frozen=True, kw_only=True):
+    """How many rows of a list."""
+
+    limit: Limit = LIMIT
 
 
-def limit_of(request: web.Request) -> int:
-    """How many rows are asked for. Raises Invalid."""
-    most, given = gateway_of(request).settings.history_page, request.query.get("limit")
-    if given is None:
-        return min(LIMIT, most)
-    if not (is_number(given) and 1 <= int(given) <= most):
-        raise invalid("limit", f"from 1 to {most}")
-    return int(given)
+class Page(Rows, frozen=True, kw_only=True):
+    """A page of a list."""
+
+    before: Annotated[UuidText | UnsetType, Meta(description="the id of the last one of the page before")] = UNSET
 
 
-def is_number(text: str) -> bool:
-    """Whether a text is digits that an integer of the database holds."""
-    return text.isascii() and text.isdigit() and len(text) < 10
+def limit_of(request: web.Request, query: Rows) -> int:
+    """How many rows are asked for: what was given is within the setting, the default may not be."""
+    return min(query.limit, gateway_of(request).settings.history_page)
 
 
-def uuid_in(request: web.Request, name: str) -> str | None:
-    """An id of the query. Raises Invalid."""
-    given = request.query.get(name, "").lower()
-    if given and not protocol.UUID.fullmatch(given):
-        raise invalid(name, "must be an id (a UUID)")
-    return given or None
+def page_of(request: web.Request, query: Page) -> tuple[int, str | None]:
+    """``limit`` and ``before``."""
+    return limit_of(request, query), id_in(query.before)
 
 
-def text_in(request: web.Request, name: str) -> str | None:
-    """A text of the query. Raises Invalid."""
-    given = request.query.get(name, "")
-    if len(given) > TEXT_MAX or "\0" in given:
-        raise invalid(name, f"at most {TEXT_MAX} characters, and no U+0000")
-    return given or None
+def id_in(given: str | UnsetType) -> str | None:
+    """An id as storage has it."""
+    return given.lower() if isinstance(given, str) else None
 
 
-def one_in(request: web.Request, name: str, allowed: tuple[T, ...]) -> T | None:
-    """One of some words of the query. Raises Invalid."""
-    given = request.query.get(name, "")
-    for word in allowed:
-        if word == given:
-            return word
-    if given:
-        raise invalid(name, f"one of {', '.join(allowed)}")
-    return None
-
-
-def flag_in(request: web.Request, name: str) -> bool:
-    """Whether a flag of the query is set. Raises Invalid."""
-    return one_in(request, name, ("true", "false", "1", "0")) in ("true", "1")
+def text_in(given: str | UnsetType) -> str | None:
+    """A filter, where there is one."""
+    return given if isinstance(given, str) else None
 
 
 def rows_response(rows: Any) -> web.Response:

@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problems: the one map from error codes to HTTP statuses."""
+"""Errors as RFC 9457 problems."""
 
 from __future__ import annotations
 
@@ -8,26 +8,11 @@ import orjson
 from aiohttp import web
 
 from actors.runtime.errors import SanghaError
+from server.http.contract import STATUS, WITH_RETRY_AFTER
 from server.ws.protocol import error_body
 
-STATUS: Final = {
-    "bad_request": 400,
-    "unauthenticated": 401,
-    "forbidden": 403,
-    "not_found": 404,
-    "conflict": 409,
-    "full": 409,
-    "too_large": 413,
-    "invalid": 422,
-    "ritual_failed": 422,
-    "ritual_rejected": 422,
-    "rate_limited": 429,
-    "internal": 500,
-    "storage_unavailable": 503,
-    "actor_unavailable": 503,
-    "draining": 503,
-    "timeout": 504,
-}
+__all__ = ["STATUS", "problem", "problem_response"]
+
 RETRY_AFTER_S: Final = 1
 """Where the error itself knows no better."""
 
@@ -49,7 +34,7 @@ def problem_response(status: int, body: dict[str, Any], failure: SanghaError | N
         **body,
     }
     headers = {}
-    if status in (429, 503):
+    if status in WITH_RETRY_AFTER:
         headers["Retry-After"] = str(
             max(1, round((failure.retry_after_s if failure is not None else None) or RETRY_AFTER_S))
         )

@@ -9,17 +9,20 @@ from __future__ import annotations
 import base64
 import hashlib
 import uuid
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 import orjson
 from aiohttp import web
+from msgspec import UNSET, Meta, UnsetType
 
 from actors.ritual import commands as c
 from actors.ritual import values
-from actors.runtime.codec import from_wire, invalid
+from actors.runtime.codec import invalid
 from actors.runtime.entity import Address, Caller
 from actors.runtime.errors import FieldError, Full, NotFound, RitualRejected, Unauthenticated
+from server.http import replies
+from server.http.api import Example, Operation, body_from, command_of, query_of, routes_of
 from server.http.context import (
     ask,
     auth_session,
@@ -31,25 +34,54 @@ from server.http.context import (
     once,
     operation_of,
 )
-from server.http.paging import flag_in, one_in, page_of, rows_response, text_in
-from server.http.uploads import UPLOADS, read_upload
+from server.http.contract import ENTITY, STORAGE, body_like
+from server.http.paging import Filter, Page, page_of, rows_response, text_in
+from server.http.uploads import BODY_BYTES, UPLOADS, read_upload
 from server.rituals import ANYONE, read, ritual_id
 
+TAG: Final = "Rituals"
 ORDERS: Final = {"newest": "newest", "rating": "rating", "usage": "use"}
 """``sort`` of the catalog, and what storage calls it."""
-DIFFICULTIES: Final = ("beginner", "intermediate", "advanced", "master")
+
+
+class CatalogQuery(Page, frozen=True, kw_only=True):
+    """Which rituals."""
+
+    tradition: Annotated[Filter | UnsetType, Meta(description="exactly this one")] = UNSET
+    difficulty: c.Difficulty | UnsetType = UNSET
+    q: Annotated[Filter | UnsetType, Meta(description="a text somewhere in name, description or intent")] = UNSET
+    mine: Annotated[bool, Meta(description="only one's own")] = False
+    sort: Annotated[Literal["newest", "rating", "usage"], Meta(description="what comes first")] = "newest"
+
+
+_CHECKED: Final = ("module", "module_hash", "abi")
+"""Fields of an upload that the check of the module fills in."""
+_MODULE: Final[Any] = (
+    Annotated[str, Meta(description="base64", extra_json_schema={"contentEncoding": "base64"})]
+    | Annotated[
+        list[Annotated[int, Meta(ge=0, le=255)]],
+        Meta(description="bytes", min_length=c.MODULE_BYTES_MIN, max_length=values.MODULE_BYTES_MAX),
+    ]
+)
+_FILE: Final[Any] = Annotated[
+    str, Meta(description="a file", extra_json_schema={"contentMediaType": "application/wasm"})
+]
+UploadBody: Final = body_like(
+    c.Upload, "UploadBody", without=_CHECKED, more=[("wasm_module", _MODULE)], doc="A ritual."
+)
+UploadForm: Final = body_like(
+    c.Upload,
+    "UploadForm",
+    without=_CHECKED,
+    more=[("wasm_module", _FILE)],
+    doc="A ritual; `required_archetypes`, `energy_requirements` and `is_public` are JSON texts.",
+)
+EditBody: Final = body_like(c.Edit, "EditBody")
 
 
 def routes() -> list[web.RouteDef]:
     """What this module serves."""
-    return [
-        web.get("/api/rituals/catalog", catalog),
-        web.post("/api/rituals/upload", upload),
-        web.get("/api/rituals/{id}/details", details),
-        web.get("/api/rituals/{id}/module", module),
-        web.patch("/api/rituals/{id}", edit),
-        web.delete("/api/rituals/{id}", withdraw),
-    ]
+    return routes_of(OPERATIONS)
 
 
 async def caller_of(request: web.Request) -> Caller:
@@ -82,19 +114,19 @@ def change_of(request: web.Request, caller: Caller) -> str:
 
 async def catalog(request: web.Request) -> web.Response:
     """Rituals that the caller may see: public ones and their own."""
-    caller = await viewer_of(request)
-    mine, (limit, before) = flag_in(request, "mine"), page_of(request)
-    if mine and caller is ANYONE:
+    caller, query = await viewer_of(request), query_of(request, CatalogQuery)
+    if query.mine and caller is ANYONE:
         raise Unauthenticated("your own rituals need a login")
+    limit, before = page_of(request, query)
     rows = gateway_of(request).queries.catalog(
         caller.practitioner or None,
         limit,
         before,
-        tradition=text_in(request, "tradition"),
-        difficulty=one_in(request, "difficulty", DIFFICULTIES),
-        q=text_in(request, "q"),
-        mine=mine,
-        order=ORDERS[one_in(request, "sort", tuple(ORDERS)) or "newest"],
+        tradition=text_in(query.tradition),
+        difficulty=text_in(query.difficulty),
+        q=text_in(query.q),
+        mine=query.mine,
+        order=ORDERS[query.sort],
     )
     return rows_response(await read(rows))
 
@@ -191,8 +223,7 @@ async def edit(request: web.Request) -> web.Response:
     caller, body = await caller_of(request), await json_body(request)
     if "wasm_module" in body:
         raise invalid("wasm_module", "a ritual's module never changes; upload another ritual")
-    known = {name: body[name] for name in c.Edit.__struct_fields__ if name in body}
-    command = from_wire(c.Edit, known)
+    command = command_of(c.Edit, body_from(request, body, EditBody))
     reply = await ask(request, address_of(request), c.encode(command), caller, change_of(request, caller))
     return json_response(reply)
 
@@ -202,3 +233,100 @@ async def withdraw(request: web.Request) -> web.Response:
     caller = await caller_of(request)
     await ask(request, address_of(request), c.encode(c.Withdraw()), caller, change_of(request, caller))
     return web.Response(status=204)
+
+
+_EXAMPLE: Final[dict[str, Any]] = {
+    "name": "Stillness",
+    "description": "It leaves everything as it is.",
+    "intent": "to be with what is",
+}
+_EXAMPLE_MODULE: Final = (
+    "AGFzbQEAAAABCgJgAn9/AGAAAX8CFAEFY29kZXgKYWRkX3N5bWJvbAAAAwIBAQUEAQEBBAcbAgZtZW1vcnkCAA5leGVjdXRlX3JpdHVhbAAB"
+    "CgwBCgBBAEEJEABBAAsLDwEAQQALCXN0aWxsbmVzcwANBG5hbWUBBgEAA2FkZA=="
+)
+"""A codex module: a memory, and ``execute_ritual``, which adds the symbol "stillness"."""
+_MODULE_ID: Final = {"id": "{upload.id}"}
+OPERATIONS: Final = (
+    Operation(
+        method="GET",
+        path="/api/rituals/catalog",
+        handler=catalog,
+        summary="Rituals that one may run",
+        description="The public ones, and with a login one's own.",
+        tag=TAG,
+        access="viewer",
+        query=CatalogQuery,
+        reply=list[replies.CatalogEntry],
+        errors=STORAGE,
+        examples=(Example(name="catalog", query={"q": "void", "sort": "rating", "limit": "5"}),),
+    ),
+    Operation(
+        method="POST",
+        path="/api/rituals/upload",
+        handler=upload,
+        summary="Upload a ritual",
+        description="A WebAssembly module and what is said of it, as JSON or as a form. The module is inspected, compiled and"
+        " once run in a sandbox before the ritual is there. Private, unless `is_public`.",
+        tag=TAG,
+        body_shown=UploadBody,
+        form_shown=UploadForm,
+        body_bytes=BODY_BYTES,
+        reply=replies.Uploaded,
+        status=201,
+        errors=(*ENTITY, "conflict", "full", "rate_limited", "ritual_rejected"),
+        examples=(
+            Example(name="upload", body=_EXAMPLE | {"wasm_module": _EXAMPLE_MODULE, "required_archetypes": ["Self"]}),
+            Example(
+                name="upload_form", form=_EXAMPLE | {"wasm_module": f"base64:{_EXAMPLE_MODULE}"}, note="As a form."
+            ),
+        ),
+    ),
+    Operation(
+        method="GET",
+        path="/api/rituals/{id}/details",
+        handler=details,
+        summary="All of a ritual but its module",
+        tag=TAG,
+        access="viewer",
+        reply=replies.RitualDetails,
+        errors=(*ENTITY, "not_found"),
+        examples=(Example(name="details", path=_MODULE_ID),),
+    ),
+    Operation(
+        method="GET",
+        path="/api/rituals/{id}/module",
+        handler=module,
+        summary="A ritual's module",
+        description="With `If-None-Match` and the entity tag, 304 while it is the same.",
+        tag=TAG,
+        access="viewer",
+        media="application/wasm",
+        reply_headers={"ETag": "the module's SHA-256, hex"},
+        more_replies={304: None},
+        errors=(*ENTITY, "not_found"),
+        examples=(Example(name="module", path=_MODULE_ID),),
+    ),
+    Operation(
+        method="PATCH",
+        path="/api/rituals/{id}",
+        handler=edit,
+        summary="Edit or publish a ritual",
+        description="Its author changes what is said of it; `is_public` publishes it. The module never changes.",
+        tag=TAG,
+        body=EditBody,
+        reply=replies.RitualDetails,
+        errors=(*ENTITY, "not_found", "forbidden", "conflict"),
+        examples=(Example(name="publish", path=_MODULE_ID, body={"is_public": True, "tradition": "zen"}),),
+    ),
+    Operation(
+        method="DELETE",
+        path="/api/rituals/{id}",
+        handler=withdraw,
+        summary="Withdraw a ritual for good",
+        description="Nobody finds or runs it any more; recorded runs of it can still be replayed.",
+        tag=TAG,
+        status=204,
+        errors=(*ENTITY, "not_found", "forbidden", "conflict"),
+        examples=(Example(name="withdraw", path={"id": "{upload_form.id}"}),),
+    ),
+)

@@ -6,66 +6,106 @@ comes after the practitioner has forgotten the result gets it from the recorded 
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Annotated, Any, Final
 
 import msgspec
 import orjson
 from aiohttp import web
+from msgspec import UNSET, Meta, UnsetType
 
 from actors.practitioner import commands as p
 from actors.ritual.values import PARAMETERS_BYTES, run_id_of
 from actors.runtime.codec import from_wire, invalid
 from actors.runtime.entity import Address, Caller
 from actors.runtime.errors import Conflict, FieldError, NotFound, SanghaError, TooLarge
-from server.http.context import ask, command_from, gateway_of, idempotency_key, json_body, json_response
-from server.http.paging import page_of, rows_response, uuid_in
+from server.http import replies
+from server.http.api import Example, Operation, body_of, given_in, query_of, routes_of
+from server.http.context import ask, command_from, gateway_of, idempotency_key, json_response
+from server.http.contract import ENTITY, STORAGE, UuidText
+from server.http.paging import Page, id_in, page_of, rows_response
 from server.http.rituals import address_of, caller_of, change_of
-from server.rituals import COMPLETED, brief_of, read, recorded_result, recorded_run, resolve_ritual, ritual_id
+from server.rituals import COMPLETED, brief_of, read, recorded_result, recorded_run, resolve_ritual
+
+TAG: Final = "Runs"
+Parameters = Annotated[
+    dict[str, Any],
+    Meta(description=f"what the ritual is given beside the state; at most {PARAMETERS_BYTES} bytes of JSON"),
+]
+Intention = Annotated[p.Intention | None, Meta(description="why; the oracle sees it too")]
+RitualText = Annotated[str, Meta(min_length=1)]
+
+
+class ExecuteBody(msgspec.Struct, frozen=True, kw_only=True):
+    """Which ritual, by id or by name, and with what. Of two names of one thing the first that has a value counts."""
+
+    ritual_id: UuidText | None = None
+    ritual_name: RitualText | None = None
+    intention: Intention = None
+    parameters: Parameters | None = None
+    ritual_parameters: Parameters | None = None
+
+
+class AnnotateBody(msgspec.Struct, frozen=True, kw_only=True):
+    """What is given changes; null takes a text back."""
+
+    subjective_experience: p.LongText | UnsetType | None = UNSET
+    integration_notes: p.LongText | UnsetType | None = UNSET
+    effectiveness_rating: p.Rating | UnsetType = UNSET
+
+
+class RateBody(msgspec.Struct, frozen=True, kw_only=True):
+    """A rating of a ritual, which its newest completed run of the caller's keeps."""
+
+    rating: p.Rating
+    notes: Annotated[p.LongText | None, Meta(description="kept as the run's subjective_experience")] = None
+
+
+class SessionsQuery(Page, frozen=True, kw_only=True):
+    """Which runs."""
+
+    ritual: Annotated[UuidText | UnsetType, Meta(description="only of this ritual")] = UNSET
+
+
+def one_of(names: Iterable[str]) -> dict[str, Any]:
+    """In a body's schema: one of these has a value."""
+    return {"anyOf": [{"required": [name], "properties": {name: {"not": {"type": "null"}}}} for name in names]}
 
 
 def routes() -> list[web.RouteDef]:
     """What this module serves."""
-    return [
-        web.post("/api/rituals/execute", execute),
-        web.get("/api/rituals/sessions", sessions),
-        web.get("/api/rituals/sessions/{id}", session),
-        web.patch("/api/rituals/sessions/{id}", annotate),
-        web.put("/api/rituals/{id}/rate", rate),
-    ]
+    return routes_of(OPERATIONS)
 
 
-def given(body: dict[str, Any], *names: str) -> tuple[str, Any]:
+def given(body: msgspec.Struct, *names: str) -> tuple[str, Any]:
     """The first of the names that has a value, and the value; the first name and None where none has."""
     for name in names:
-        if body.get(name) is not None:
-            return name, body[name]
+        if (value := getattr(body, name)) not in (None, UNSET):
+            return name, value
     return names[0], None
 
 
-def parameters_of(body: dict[str, Any], *names: str) -> dict[str, Any]:
-    """A JSON object of bounded size. Raises Invalid, TooLarge."""
+def parameters_of(body: msgspec.Struct, *names: str) -> dict[str, Any]:
+    """A JSON object of bounded size. Raises TooLarge."""
     name, value = given(body, *names)
     if value is None:
         return {}
-    if not isinstance(value, dict):
-        raise invalid(name, "must be an object")
     size = len(orjson.dumps(value))
     if size > PARAMETERS_BYTES:
         message = f"{size} bytes of JSON, {PARAMETERS_BYTES} are allowed"
         raise TooLarge(f"{name}: {message}", (FieldError(path=name, message=message),))
-    return value
+    found: dict[str, Any] = value
+    return found
 
 
 async def execute(request: web.Request) -> web.Response:
     """The TransformationResult of one run on the caller's own state, as it is (``practitioner_state`` counts nothing)."""
-    caller, body = await caller_of(request), await json_body(request)
+    caller, body = await caller_of(request), await body_of(request, ExecuteBody)
     name, ritual = given(body, "ritual_id", "ritual_name")
-    if not isinstance(ritual, str) or not ritual:
-        raise invalid(name, "is required" if ritual is None else "must be a text")
-    if name == "ritual_id" and ritual_id(ritual) is None:
-        raise invalid(name, "must be an id (a UUID)")
+    if ritual is None:
+        raise invalid(name, "is required")
     fields = {
-        "intention": "" if body.get("intention") is None else body["intention"],
+        "intention": body.intention or "",
         "parameters": parameters_of(body, "parameters", "ritual_parameters"),
     }
     return await _outcome(request, caller, ritual, fields)
@@ -96,9 +136,10 @@ async def _outcome(request: web.Request, caller: Caller, ritual: str, fields: di
 
 async def sessions(request: web.Request) -> web.Response:
     """The caller's runs, newest first."""
-    caller, (limit, before) = await caller_of(request), page_of(request)
-    ritual = uuid_in(request, "ritual")
-    return rows_response(await read(gateway_of(request).queries.runs(caller.practitioner, limit, before, ritual)))
+    caller, query = await caller_of(request), query_of(request, SessionsQuery)
+    limit, before = page_of(request, query)
+    rows = gateway_of(request).queries.runs(caller.practitioner, limit, before, id_in(query.ritual))
+    return rows_response(await read(rows))
 
 
 async def session(request: web.Request) -> web.Response:
@@ -114,24 +155,19 @@ async def run_of(request: web.Request, caller: Caller, id_: str) -> Any:
 
 async def annotate(request: web.Request) -> web.Response:
     """Notes on a run, and a rating of its ritual."""
-    caller, body = await caller_of(request), await json_body(request)
+    caller, body = await caller_of(request), await body_of(request, AnnotateBody)
     run = await run_of(request, caller, request.match_info["id"])
-    if "effectiveness_rating" in body and run["status"] != COMPLETED:
+    if body.effectiveness_rating is not UNSET and run["status"] != COMPLETED:
         raise Conflict(f"this run is {run['status']}; what was completed can be rated")
-    return json_response(await _annotate(request, caller, run, body))
+    return json_response(await _annotate(request, caller, run, given_in(body)))
 
 
 async def rate(request: web.Request) -> web.Response:
     """Rates the caller's newest completed run of the ritual, and with it the ritual."""
-    caller, body, ritual = await caller_of(request), await json_body(request), address_of(request)
-    if "rating" not in body:
-        raise invalid("rating", "is required")
-    if type(body["rating"]) is not int or not 1 <= body["rating"] <= 10:
-        raise invalid("rating", "must be a whole number from 1 to 10")
-    fields = {"effectiveness_rating": body["rating"]}
-    if body.get("notes") is not None:
-        fields["subjective_experience"] = body["notes"]
-    _note({"id": ritual.id, "ritual_id": ritual.id}, fields)  # what is wrong with it is said before storage is asked
+    caller, body, ritual = await caller_of(request), await body_of(request, RateBody), address_of(request)
+    fields: dict[str, Any] = {"effectiveness_rating": body.rating}
+    if body.notes is not None:
+        fields["subjective_experience"] = body.notes
     newest = await read(gateway_of(request).queries.newest_run(caller.practitioner, ritual.id))
     if newest is None:
         raise Conflict("run it first: what is rated is a completed run")
@@ -152,3 +188,74 @@ async def _ask_own(
     request: web.Request, caller: Caller, command: p.PractitionerCommand, operation: str | None
 ) -> bytes:
     return await ask(request, Address("practitioner", caller.practitioner), p.encode(command), caller, operation)
+
+
+OPERATIONS: Final = (
+    Operation(
+        method="POST",
+        path="/api/rituals/execute",
+        handler=execute,
+        summary="Run a ritual on one's state",
+        description="Answered when the run has ended: with its result, or with why it failed, and then nothing was changed."
+        " The live state counts; a `practitioner_state` that is sent along is ignored.",
+        tag=TAG,
+        body=ExecuteBody,
+        body_shown=Annotated[ExecuteBody, Meta(extra_json_schema=one_of(("ritual_id", "ritual_name")))],
+        reply=replies.TransformationResult,
+        errors=(*ENTITY, "not_found", "conflict", "rate_limited", "ritual_failed", "ritual_rejected"),
+        examples=(
+            Example(name="execute", body={"ritual_name": "void_contemplation", "intention": "to be with what is"}),
+        ),
+    ),
+    Operation(
+        method="GET",
+        path="/api/rituals/sessions",
+        handler=sessions,
+        summary="One's own runs",
+        description="The newest first; those of group rituals too, and those that failed.",
+        tag=TAG,
+        query=SessionsQuery,
+        reply=list[replies.Run],
+        errors=STORAGE,
+        examples=(Example(name="sessions", query={"ritual": "{execute.ritual_id}", "limit": "5"}),),
+    ),
+    Operation(
+        method="GET",
+        path="/api/rituals/sessions/{id}",
+        handler=session,
+        summary="One run, with its result and the states before and after",
+        tag=TAG,
+        reply=replies.WholeRun,
+        errors=(*STORAGE, "not_found"),
+        examples=(Example(name="session", path={"id": "{execute.session_id}"}),),
+    ),
+    Operation(
+        method="PATCH",
+        path="/api/rituals/sessions/{id}",
+        handler=annotate,
+        summary="Notes on a run, and a rating of its ritual",
+        tag=TAG,
+        body=AnnotateBody,
+        reply=replies.Annotation,
+        errors=(*ENTITY, "not_found", "conflict"),
+        examples=(
+            Example(
+                name="annotate",
+                path={"id": "{execute.session_id}"},
+                body={"subjective_experience": "warm", "integration_notes": "walk daily", "effectiveness_rating": 8},
+            ),
+        ),
+    ),
+    Operation(
+        method="PUT",
+        path="/api/rituals/{id}/rate",
+        handler=rate,
+        summary="Rate a ritual that one ran",
+        description="The newest completed run keeps it; a ritual's rating is the mean of each practitioner's newest.",
+        tag=TAG,
+        body=RateBody,
+        reply=replies.Annotation,
+        errors=(*ENTITY, "not_found", "conflict"),
+        examples=(Example(name="rate", path={"id": "{execute.ritual_id}"}, body={"rating": 9, "notes": "it holds"}),),
+    ),
+)

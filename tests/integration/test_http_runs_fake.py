@@ -259,8 +259,8 @@ async def test_what_one_never_ran_one_cannot_rate(w: RitualWorld, http: httpx.As
         ({"rating": 5.5}, "rating"),
         ({"rating": True}, "rating"),
         ({"rating": "9"}, "rating"),
-        ({"rating": 9, "notes": 5}, "subjective_experience"),
-        ({"rating": 9, "notes": "x" * 20_001}, "subjective_experience"),
+        ({"rating": 9, "notes": 5}, "notes"),
+        ({"rating": 9, "notes": "x" * 20_001}, "notes"),
     ],
 )
 async def test_a_rating_is_an_integer_from_1_to_10(
