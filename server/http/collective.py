@@ -19,7 +19,7 @@ from actors.runtime.codec import Uuid, invalid
 from actors.runtime.entity import Address, Caller
 from actors.runtime.errors import NotFound, SanghaError
 from actors.space import commands as c
-from server.http import replies
+from server import shapes
 from server.http.api import Example, Operation, body_of, command_of, query_of, routes_of
 from server.http.context import ask, command_from, gateway_of, idempotency_key, json_response
 from server.http.contract import ENTITY, STORAGE, at_most, body_like
@@ -28,6 +28,7 @@ from server.http.rituals import caller_of, change_of
 from server.http.runs import Parameters, RitualText, given, one_of, parameters_of
 from server.rituals import brief_of, read, resolve_ritual
 from server.spaces import room_for_one_more, space_of, spaces_for
+from server.ws.results import Following
 from server.ws.session import space_id_of
 
 SPACES: Final = "/api/collective/spaces"
@@ -191,7 +192,7 @@ OPERATIONS: Final = (
         description="The newest first.",
         tag=TAG,
         query=SpacesQuery,
-        reply=list[replies.ListedSpace],
+        reply=list[shapes.ListedSpace],
         errors=STORAGE,
         examples=(Example(name="list_spaces", query={"q": "circle", "limit": "5"}),),
     ),
@@ -203,7 +204,7 @@ OPERATIONS: Final = (
         description="The caller facilitates it, and takes part by joining like everyone.",
         tag=TAG,
         body=CreateBody,
-        reply=replies.Space,
+        reply=shapes.Space,
         status=201,
         errors=(*ENTITY, "conflict", "full"),
         examples=(
@@ -226,7 +227,7 @@ OPERATIONS: Final = (
         summary="A space as it is now",
         tag=TAG,
         params={"space": SpaceText},
-        reply=replies.SpaceNow,
+        reply=shapes.SpaceState,
         errors=(*ENTITY, "not_found", "forbidden"),
         examples=(Example(name="get_space", path={"space": "{create_space.slug}"}),),
     ),
@@ -240,9 +241,9 @@ OPERATIONS: Final = (
         tag=GROUP,
         body=GroupBody,
         body_shown=GROUP_SHOWN,
-        reply=replies.GroupRitualBegun,
+        reply=shapes.GroupRitualReply,
         status=201,
-        more_replies={200: replies.GROUP_REPLY},
+        more_replies={200: Following | shapes.GroupRitualReply | shapes.GroupRituals},
         errors=(*ENTITY, "not_found", "forbidden", "conflict", "full"),
         examples=(
             Example(name="join_group", body={"space": "{create_space.id}", "action": "join"}),
@@ -272,7 +273,7 @@ OPERATIONS: Final = (
         description="The one under way, the last one, those that are scheduled.",
         tag=GROUP,
         query=SpaceQuery,
-        reply=replies.GroupRituals,
+        reply=shapes.GroupRituals,
         errors=(*ENTITY, "not_found", "forbidden"),
         examples=(Example(name="group_rituals", query={"space": "friday-circle"}),),
     ),
@@ -284,7 +285,7 @@ OPERATIONS: Final = (
         tag=GROUP,
         params={"ritual_run": Uuid},
         body=SpaceBody,
-        reply=replies.GroupRitualBegun,
+        reply=shapes.GroupRitualReply,
         errors=(*ENTITY, "not_found", "forbidden", "conflict"),
         examples=(
             Example(

@@ -15,10 +15,12 @@ from aiohttp import web
 from msgspec import UNSET, Meta, UnsetType
 
 from actors.practitioner import commands as p
+from actors.practitioner.transformation import TransformationResult
 from actors.ritual.values import PARAMETERS_BYTES, run_id_of
 from actors.runtime.codec import from_wire, invalid
 from actors.runtime.entity import Address, Caller
 from actors.runtime.errors import Conflict, FieldError, NotFound, SanghaError, TooLarge
+from server import shapes
 from server.http import replies
 from server.http.api import Example, Operation, body_of, given_in, query_of, routes_of
 from server.http.context import ask, command_from, gateway_of, idempotency_key, json_response
@@ -201,7 +203,7 @@ OPERATIONS: Final = (
         tag=TAG,
         body=ExecuteBody,
         body_shown=Annotated[ExecuteBody, Meta(extra_json_schema=one_of(("ritual_id", "ritual_name")))],
-        reply=replies.TransformationResult,
+        reply=TransformationResult,
         errors=(*ENTITY, "not_found", "conflict", "rate_limited", "ritual_failed", "ritual_rejected"),
         examples=(
             Example(name="execute", body={"ritual_name": "void_contemplation", "intention": "to be with what is"}),
@@ -236,7 +238,7 @@ OPERATIONS: Final = (
         summary="Notes on a run, and a rating of its ritual",
         tag=TAG,
         body=AnnotateBody,
-        reply=replies.Annotation,
+        reply=shapes.Annotation,
         errors=(*ENTITY, "not_found", "conflict"),
         examples=(
             Example(
@@ -254,7 +256,7 @@ OPERATIONS: Final = (
         description="The newest completed run keeps it; a ritual's rating is the mean of each practitioner's newest.",
         tag=TAG,
         body=RateBody,
-        reply=replies.Annotation,
+        reply=shapes.Annotation,
         errors=(*ENTITY, "not_found", "conflict"),
         examples=(Example(name="rate", path={"id": "{execute.ritual_id}"}, body={"rating": 9, "notes": "it holds"}),),
     ),

@@ -14,6 +14,7 @@ from actors.practitioner import commands as p
 from actors.practitioner.changes import CHANGES
 from actors.runtime.codec import from_wire
 from actors.runtime.entity import Address, Caller
+from server import shapes
 from server.http import replies
 from server.http.api import Example, Operation, body_of, query_of, routes_of
 from server.http.context import ask, gateway_of, json_response
@@ -135,7 +136,7 @@ OPERATIONS: Final = (
         handler=current,
         summary="The state now",
         tag=TAG,
-        reply=replies.CurrentState,
+        reply=shapes.State,
         errors=ENTITY,
         examples=(Example(name="current"),),
     ),
@@ -147,7 +148,7 @@ OPERATIONS: Final = (
         tag=TAG,
         body=TransformBody,
         body_shown=functools.reduce(operator.or_, _SHOWN),
-        reply=replies.Transformed,
+        reply=shapes.TransformedState,
         errors=(*ENTITY, "conflict"),
         examples=(
             Example(
@@ -184,7 +185,7 @@ OPERATIONS: Final = (
         description="The newest first; each version's hash is over the one before and its own state.",
         tag=TAG,
         query=HistoryQuery,
-        reply=list[replies.StateVersion],
+        reply=list[shapes.StateVersion],
         errors=STORAGE,
         examples=(Example(name="history", query={"limit": "2"}),),
     ),
@@ -197,7 +198,7 @@ OPERATIONS: Final = (
         tag=TAG,
         body=ReflectionBody,
         body_optional=True,
-        reply=replies.InsightReply,
+        reply=shapes.Insight,
         errors=(*ENTITY, "not_found", "conflict", "rate_limited"),
         examples=(Example(name="reflection", body={"session_id": "{execute.session_id}"}),),
     ),
