@@ -29,7 +29,7 @@ from actors.runtime import placement as ray_actors
 from actors.runtime.coordinator import Watcher
 from actors.runtime.placement import Gone, NoAnswer, Placement, Restarting
 from actors.runtime.ports import Fenced, StoreDown
-from server import link_tls, logs, ray_environment
+from server import link_tls, logs, ray_environment, tracing
 from server.deployment import (
     AT_START,
     LATER,
@@ -90,6 +90,8 @@ class Server:
     async def boot(self) -> None:
         """Everything up to ``ready``. Raises CannotServe."""
         settings = self.settings
+        if settings.traces_url is not None and (why := tracing.missing()) is not None:
+            raise CannotServe(why)
         self._open_data_dir()
         run_dir = run_directory(self.data_dir)
         self._collector = logs.LogCollector(run_dir)

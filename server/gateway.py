@@ -18,7 +18,7 @@ import socket as sockets
 import time
 import uuid
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, Protocol
 
@@ -28,6 +28,7 @@ from aiohttp import web
 from actors.practitioner.entity import display_name
 from actors.runtime.entity import Address, Caller
 from actors.runtime.errors import Full
+from actors.runtime.trace import Tracer, followed, traceparent
 from actors.runtime.trace import request_id as current_request
 from actors.runtime.wire import (
     Answer,
@@ -44,6 +45,8 @@ from actors.runtime.wire import (
 )
 from server.http.app import build
 from server.limits import GuestSpaces, RateLimit, Slugs
+from server.measures import GatewayMeasures
+from server.metrics.reports import Report
 from server.settings import Settings
 from server.ws import protocol
 from server.ws.closing import GOING_AWAY, GRACE_S, NORMAL, UNAUTHENTICATED
@@ -160,10 +163,13 @@ class Gateway:
         *,
         admin_token: str | None = None,
         topology: Callable[[], Awaitable[dict[str, Any]]] | None = None,
+        scrape: Callable[[], Awaitable[list[Report]]] | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         """``secret`` is the cluster's: it signs sessions. ``index`` tells gateways of one node apart.
 
-        ``topology`` gives what ``GET /api/admin/topology`` answers to whoever has ``admin_token``.
+        ``topology`` gives what ``GET /api/admin/topology`` answers to whoever has ``admin_token``, ``scrape`` what all other
+        processes report for ``GET /metrics``. ``tracer`` is there where traces are on.
         """
         self.settings = settings
         self.router = router
@@ -171,7 +177,9 @@ class Gateway:
         self.secret = secret
         self.index = index
         self.admin_token = admin_token
-        self.topology = topology
+        self.topology, self.scrape = topology, scrape
+        self.tracer = tracer
+        self.measures = GatewayMeasures()
         self.hashing = ThreadPoolExecutor(max_workers=2, thread_name_prefix="argon2")
         self.nobodys_hash: str | None = None
         self.keys = SessionKeys(secret)
@@ -354,6 +362,16 @@ class Gateway:
             if each.caller is not None and each.caller.practitioner == practitioner and not each.closing
         ]
 
+    @property
+    def tables(self) -> Iterable[StreamTable]:
+        """What is followed through this gateway, by kind."""
+        return self._tables.values()
+
+    @property
+    def sessions(self) -> int:
+        """Sockets that are authenticated."""
+        return len(self._sessions)
+
     def follows(self, kind: str) -> list[Follow]:
         """Every stream of a kind that has followers here: a link that has just reconnected asks for its shard's first."""
         table = self._tables.get(kind)
@@ -397,6 +415,7 @@ class Gateway:
 
     def opened(self, connection: Connection) -> None:
         """A socket is there; nobody knows yet whose."""
+        self.measures.opened += 1
         self._connections.add(connection)
         self._by_address[connection.address] += 1
 
@@ -438,14 +457,15 @@ class Gateway:
     ) -> Answer | Refused:
         """Ask an entity where the order with pushes does not matter (HTTP, checks)."""
         done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        trace = current_request.get()
+        current = current_request.get()
 
         def answered(message: Any) -> None:
             if not done.done():
                 done.set_result(message)
 
+        trace, on_answer = followed(self.tracer, f"ask {address.kind}", traceparent.get(), answered)
         self.router.link(address).ask(
-            lambda cid: Ask(cid, address.id, command, caller, operation, trace, False), answered
+            lambda cid: Ask(cid, address.id, command, caller, operation, current, False, trace), on_answer
         )
         answer: Answer | Refused = await done
         return answer

@@ -7,27 +7,34 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import psutil
 
 from actors.runtime import placement as ray_actors
 from actors.runtime.entity import Address
 from actors.runtime.link import LinkClient, LinkSecurity, LinkServer, ServerHandler, ShardAddress
+from actors.runtime.measures import SECONDS, Histogram
 from actors.runtime.placement import Placement, Spec
+from actors.runtime.trace import traceparent
 from actors.runtime.wire import Ask, Follow
 from server import logs
 from server.addresses import AddressBook, write_down
 from server.deployment import AT_START, LATER, Deployment
+from server.metrics import reports
+from server.metrics.reports import Report, Sample
 from server.settings import Settings
+from server.tracing import build_tracer
 from storage.seal import Sealer
 
 log = logging.getLogger(__name__)
 
 KNOWN_ADDRESSES: Final = 100_000
 """Addresses whose link is remembered: a hash of the id for each message was a tenth of a busy gateway's time."""
+LAG_PROBE_S: Final = 0.5
+"""How often the event loop's lag is measured: twice a second costs nothing, and a scrape sees tens of them."""
 
 
 class SystemClock:
@@ -110,7 +117,8 @@ class Links:
 
     def post(self, target: Address, command: bytes, operation: str, on_answer: Callable[[Any], None]) -> None:
         """A command with no caller to another entity (an effect)."""
-        self.link(target).ask(lambda cid: Ask(cid, target.id, command, None, operation), on_answer)
+        trace = traceparent.get()
+        self.link(target).ask(lambda cid: Ask(cid, target.id, command, None, operation, None, True, trace), on_answer)
 
     def open_shared(self) -> None:
         """Connect to the shards that are always there, before anybody waits for them."""
@@ -125,9 +133,9 @@ class Links:
         return all(link.up for link in self._links.values())
 
     @property
-    def reconnects(self) -> int:
-        """How often links were lost, over all."""
-        return sum(link.reconnects for link in self._links.values())
+    def all(self) -> Iterable[LinkClient]:
+        """Every link that was made."""
+        return self._links.values()
 
     async def stop(self) -> None:
         """Disconnect all."""
@@ -163,12 +171,42 @@ class Host:
         logs.configure(process, self.settings.log_level, self.deployment.run_dir)
         self.node = ray_actors.node_id()
         self.placement = build_placement(self.deployment, path)
+        self.process, self.links = process, cast("Links | None", None)
         self.started_at = psutil.Process().create_time()
+        self.tracer = build_tracer(self.settings, process)
+        self.loop_lag = Histogram(SECONDS)
+        self.run(self._watch_the_loop())
 
     def base_status(self) -> dict[str, Any]:
         """What the coordinator wants to know of anybody."""
         # Ray starts actors from the raylet.
         return {"pid": os.getpid(), "started": self.started_at, "node": self.node, "raylet_pid": os.getppid()}
+
+    async def metrics(self) -> list[Report]:
+        """For ``/metrics``: what this process counts, and others that it speaks for."""
+        return [Report(self.process, self.node, [Sample("sangha_up", 1), *self.measured(), *self._base_samples()])]
+
+    def measured(self) -> Iterable[Sample]:
+        """What this kind of process counts beside what all do."""
+        return ()
+
+    def _base_samples(self) -> Iterable[Sample]:
+        yield from reports.of_process(psutil.Process())
+        yield from reports.of_python(self.loop_lag)
+        if self.links is not None:
+            yield from reports.of_links(self.links.all)
+
+    async def _watch_the_loop(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            began = loop.time()
+            await asyncio.sleep(LAG_PROBE_S)
+            self.loop_lag.observe(max(0.0, loop.time() - began - LAG_PROBE_S))
+
+    def end_traces(self) -> None:
+        """Send what was not sent yet, where traces are on."""
+        if self.tracer is not None:
+            self.tracer.close()
 
     async def listen(
         self, handler: ServerHandler, kind: str, shard: str, epoch: int

@@ -7,11 +7,15 @@ answers ``ping``: Ray takes a constructor that fails for a final death, and the 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
+
+import psutil
 
 from actors.practitioner.entity import PractitionerKind
 from actors.practitioner.runs import PractitionerLimits
@@ -27,6 +31,9 @@ from actors.runtime.shard import Shard, ShardLimits
 from actors.runtime.wire import Follow
 from actors.space.entity import SpaceKind, SpaceLimits
 from server.host import Host, Links, SystemClock, sealer
+from server.metrics import reports
+from server.metrics.reports import Report, Sample
+from server.metrics.scrape import Scraper
 from server.settings import Settings
 from server.topology import topology
 from storage.heartbeat import Heartbeat
@@ -44,6 +51,8 @@ LAB_PARTICIPANTS: Final = 1_000_000
 LIVE_RITUALS: Final = 500
 """Their modules lie in their states: 2 GB at the very most, and what rests is there again within milliseconds."""
 OWN_IDLE_PROBE_S: Final = 5.0
+DATABASE_TIMEOUT_S: Final = 1.0
+"""Shorter than a scrape waits for the coordinator: where PostgreSQL hangs, the rest is reported."""
 
 
 def kinds(settings: Settings) -> dict[str, EntityKind]:
@@ -72,7 +81,6 @@ class ShardHost(Host):
         self.layout: Layout = self.deployment.layouts[kind]
         self.address_known: asyncio.Future[ShardAddress] = asyncio.get_running_loop().create_future()
         self.shard: Shard | None = None
-        self.links: Links | None = None
         self.server: LinkServer | None = None
         self.draining = False
         self.run(self._start())
@@ -110,6 +118,7 @@ class ShardHost(Host):
             halt=self._halt,
             owns=self._owns,
             limits=limits,
+            tracer=self.tracer,
         )
         self.server, address = await self.listen(shard, self.kind, self.shard_name, epoch)
         self.run(shard.keep_lease())
@@ -161,6 +170,10 @@ class ShardHost(Host):
             "activations": shard.activation.activations if shard is not None else 0,
         }
 
+    def measured(self) -> Iterable[Sample]:
+        """What the shard counts."""
+        return reports.of_shard(self.shard, self.shard.store.epoch) if self.shard is not None else ()
+
     async def address(self) -> ShardAddress:
         """Where it listens, once it has its epoch."""
         return await asyncio.shield(self.address_known)
@@ -169,6 +182,7 @@ class ShardHost(Host):
         """Finish and flush what is in flight."""
         if self.shard is not None:
             await self.shard.stop()
+        self.end_traces()
 
 
 class GatewayHost(Host):
@@ -178,6 +192,12 @@ class GatewayHost(Host):
         super().__init__(path, f"gateway/{index}")
         self.index = index
         self.gateway: Gateway | None = None
+        self.scraper = Scraper(
+            self.placement,
+            lambda: asyncio.to_thread(self.placement.names),
+            [kind for kind, layout in self.placement.layouts.items() if layout.own],
+            self.process,
+        )
         self.started = asyncio.Event()
         self.run(self._start())
 
@@ -195,7 +215,7 @@ class GatewayHost(Host):
             layout = layouts[link.kind]
             return [f for f in gateway.follows(link.kind) if layout.shard_of(f.entity) == link.shard]
 
-        links = Links(deployment, self.placement, f"gateway/{self.index}", message, follows)
+        links = self.links = Links(deployment, self.placement, f"gateway/{self.index}", message, follows)
         queries = Queries(deployment.dsn, seal=sealer(self.settings))
         gateway = Gateway(
             self.settings.model_copy(update={"port": deployment.port}),
@@ -205,6 +225,8 @@ class GatewayHost(Host):
             self.index,
             admin_token=deployment.admin_token,
             topology=self._topology,
+            scrape=self._scrape,
+            tracer=self.tracer,
         )
         self.gateway = gateway
         links.open_shared()
@@ -224,6 +246,13 @@ class GatewayHost(Host):
         status = self.gateway.status() if self.gateway is not None else {"sockets": 0, "outbox_bytes": 0}
         return self.base_status() | status | {"port": self.deployment.port}  # known before it listens
 
+    def measured(self) -> Iterable[Sample]:
+        """What the gateway counts."""
+        return reports.of_gateway(self.gateway) if self.gateway is not None else ()
+
+    async def _scrape(self) -> list[Report]:
+        return await self.scraper() + await self.metrics()
+
     async def ready(self) -> None:
         """Returns when it answers requests."""
         await self.started.wait()
@@ -233,6 +262,7 @@ class GatewayHost(Host):
         if self.gateway is not None:
             await self.gateway.drain()
             await self.gateway.stop()
+        self.end_traces()
 
 
 class CoordinatorHost(Host):
@@ -279,6 +309,34 @@ class CoordinatorHost(Host):
     async def ping(self) -> dict[str, Any]:
         """For ``serve``, which watches the watcher."""
         return self.base_status()
+
+    async def metrics(self) -> list[Report]:
+        """Its own, the database's and the cluster's; and of the processes that are no actors."""
+        ours = await super().metrics()
+        ours[0].samples.extend(await self._of_the_cluster())
+        for process, pid in self._no_actors().items():
+            with contextlib.suppress(psutil.Error):
+                if pid:
+                    ours.append(Report(process, self.node, list(reports.of_process(psutil.Process(pid)))))
+        return ours
+
+    def _no_actors(self) -> dict[str, int | None]:
+        """Processes of ours that are no actors, where they are surely on this node."""
+        here: dict[str, int | None] = {"ray/raylet": os.getppid()}
+        if self.deployment.link_host is not None:
+            return here
+        return here | {"serve": self.deployment.serve_pid, "ray/gcs": self.deployment.gcs_pid}
+
+    async def _of_the_cluster(self) -> list[Sample]:
+        found = [Sample("sangha_takeovers_total", count, (kind,)) for kind, count in self.watcher.takeovers.items()]
+        try:
+            async with asyncio.timeout(DATABASE_TIMEOUT_S):
+                facts = await self.beat.gauges()
+        except (StoreDown, TimeoutError):
+            facts = None
+        alive = Counter(node["alive"] for node in await asyncio.to_thread(ray_actors.nodes))
+        found += [Sample("sangha_nodes", alive[flag], (str(flag).lower(),)) for flag in (True, False)]
+        return [*found, *reports.of_database(facts)]
 
     async def topology(self) -> dict[str, Any]:
         """What ``sangha status`` prints."""

@@ -146,6 +146,10 @@ class Settings(BaseSettings):
         20, gt=0, le=60, description="longest wait for the language model, retries included"
     )
     oracle_tokens_per_day: int = Field(200_000, ge=0, description="tokens that the oracle may use up in a day (UTC)")
+    traces_url: str | None = Field(
+        None, description="OTLP/HTTP endpoint that OpenTelemetry traces are sent to, such as http://127.0.0.1:4318"
+    )
+    traces_ratio: float = Field(1.0, ge=0, le=1, description="part of the requests that is traced, where traces are on")
     drain_s: float = Field(10, ge=0, description="longest time that a drain may take")
 
     @field_validator("listen", "trusted_proxies", mode="before")
@@ -194,7 +198,7 @@ class Settings(BaseSettings):
             raise ValueError("must be 64 hex digits (32 bytes)")
         return value
 
-    @field_validator("oracle_url")
+    @field_validator("oracle_url", "traces_url")
     @classmethod
     def _web_address(cls, value: str | None) -> str | None:
         if value is not None and not value.startswith(("http://", "https://")):

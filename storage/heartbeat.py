@@ -34,6 +34,12 @@ class Heartbeat:
         assert row is not None
         return {"pid": row["pid"], "version": row["version"], "schema": row["schema"]}
 
+    async def gauges(self) -> dict[str, Any]:
+        """What metrics say of the server: ``facts`` without the pid, connections, transactions since its statistics began."""
+        row = await self._connection.fetchrow(statement("cluster/gauges"))
+        assert row is not None
+        return dict(row)
+
     async def close(self) -> None:
         """Give the connection back."""
         await self._connection.close()

@@ -7,6 +7,7 @@ Nothing leaves the server without consent. A model that is configured and does n
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -53,6 +54,9 @@ class OracleHandler:
         clocks: Clocks | None = None,
     ) -> None:
         self._model = model
+        self.answers: Counter[str] = Counter()
+        """By who spoke: ``rules``, ``model``, or ``fallback``: rules, because the model did not answer."""
+        self.tokens = 0
         self._client: Client | None = None
         if api_key or url:
             endpoint = Endpoint(
@@ -72,14 +76,19 @@ class OracleHandler:
     async def answer(self, consult: Consult) -> Insight:
         """Always an insight, within the model's time."""
         if self._client is None:
+            self.answers["rules"] += 1
             return rules.answer(consult)
         if not consult.consent:
+            self.answers["rules"] += 1
             return rules.answer(consult, NO_CONSENT if consult.collective is None else NO_CONSENT_OF_ALL)
         try:
             consulted = await self._client.consult(prompt.messages(consult))
         except Failure as failure:
+            self.answers["fallback"] += 1
             log.warning("the oracle's model %s: %s", self._model, failure.reason)
             return rules.answer(consult, f"Oracle consultation unavailable: {failure.reason}; rules answered instead")
+        self.answers["model"] += 1
+        self.tokens += consulted.tokens
         return self._insight(consult, consulted)
 
     async def close(self) -> None:

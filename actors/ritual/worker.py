@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final, TypeVar
@@ -30,6 +31,7 @@ from actors.ritual.values import (
     report_codec,
 )
 from actors.runtime.errors import ActorUnavailable, Draining, NotFound, RitualRejected
+from actors.runtime.measures import SECONDS, Histogram
 from actors.runtime.wire import Ask
 
 T = TypeVar("T")
@@ -60,7 +62,11 @@ class SandboxHandler:
         self._suspects = asyncio.Lock()
         self._closed = False
         self._loads: dict[tuple[str, str], asyncio.Task[None]] = {}
-        self._runs = self._brief = self._failures = self._fuel = self._checks = self._checks_open = 0
+        self._brief = self._fuel = self._checks = self._checks_open = 0
+        self.outcomes: Counter[str] = Counter()
+        """Runs by ``ok`` or the code of their failure."""
+        self.run_s = Histogram(SECONDS)
+        """Wall time inside the sandbox."""
 
     async def __call__(self, ask: Ask) -> bytes:
         """JSON of the RunOutcome or CheckReport. Raises Invalid, NotFound (no such ritual), Draining, what ``fetch`` raises."""
@@ -68,17 +74,17 @@ class SandboxHandler:
         if isinstance(command, CheckRequest):
             return report_codec.encode(await self._check(command))
         outcome = await self._run(command)
-        self._runs += 1
-        self._failures += outcome.code is not None
+        self.outcomes[outcome.code or "ok"] += 1
+        self.run_s.observe(outcome.duration_us / 1e6)
         self._fuel += outcome.fuel
         return outcome_codec.encode(outcome)
 
     def stats(self) -> dict[str, int]:
         """Since the start. ``brief``: of the runs, those that needed no thread."""
         return {
-            "runs": self._runs,
+            "runs": self.outcomes.total(),
             "brief": self._brief,
-            "failures": self._failures,
+            "failures": self.outcomes.total() - self.outcomes["ok"],
             "fuel": self._fuel,
             "checks": self._checks,
             "modules": self._sandbox.modules,

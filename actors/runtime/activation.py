@@ -88,7 +88,7 @@ class Activation:
         began, pause = shard.clock.monotonic(), LOAD_PAUSE_S
         while True:
             try:
-                return await shard.store.load(ids)
+                loaded = await shard.store.load(ids)
             except Fenced as fenced:
                 shard.fenced(fenced)
                 await asyncio.Future()
@@ -96,6 +96,9 @@ class Activation:
                 shard.lose_patience(began)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 1.0)
+            else:
+                shard.measures.load_s.observe(shard.clock.monotonic() - began)
+                return loaded
 
     def passivate(self, at_least: int = 0) -> int:
         """Put idle entities to rest: those idle long enough, and the longest idle where room is needed."""
@@ -111,6 +114,7 @@ class Activation:
                 break
             del shard.cells[cell.id]
             resting += 1
+        shard.measures.passivations += resting
         return resting
 
     def _may_rest(self, cell: Cell) -> bool:

@@ -18,6 +18,7 @@ from actors.runtime.entity import NOTHING_OWED, Agenda, Caller, Decision, Entity
 from actors.runtime.errors import SanghaError
 from actors.runtime.operations import OperationMemory
 from actors.runtime.ports import Alarm, Claim, JournalRow, Loaded, Unreadable
+from actors.runtime.trace import Span
 
 RING_EVENTS: Final = 256
 """Released frames kept live, so that a crowd that reconnects after a gateway's death costs no query."""
@@ -40,7 +41,8 @@ class Work:
     """One thing for an entity to handle: a command, a signal of the runtime, or a link's question."""
 
     __slots__ = (
-        "caller", "cid", "claimed", "digest", "entity", "missed", "operation", "peer", "request_id", "snapshot", "what",
+        "caller", "cid", "claimed", "digest", "entity", "missed", "operation", "peer", "request_id", "snapshot", "trace",
+        "what",
     )  # fmt: skip
 
     def __init__(
@@ -55,10 +57,11 @@ class Work:
         digest: bytes = b"",
         request_id: str | None = None,
         snapshot: bool = True,
+        trace: str | None = None,
     ) -> None:
         self.entity, self.what, self.peer, self.cid = entity, what, peer, cid
         self.caller, self.operation, self.digest = caller, operation, digest
-        self.request_id, self.snapshot = request_id, snapshot
+        self.request_id, self.snapshot, self.trace = request_id, snapshot, trace
         self.claimed = False
         self.missed: list[tuple[int, bytes]] | None = None  # a Follow's frames that were read from the journal for it
 
@@ -68,7 +71,7 @@ class Entry:
 
     __slots__ = (
         "agenda", "alarms", "cell", "claims", "decision", "frames", "journal", "live", "offset", "refusal", "reply", "rows",
-        "state", "subscribes", "work",
+        "span", "state", "subscribes", "work",
     )  # fmt: skip
 
     def __init__(self, cell: Cell, work: Work) -> None:
@@ -84,11 +87,22 @@ class Entry:
         self.rows: list[Any] = []
         self.claims: list[Claim] = []
         self.alarms: list[Alarm] = []
+        self.span: Span | None = None  # its wait in the gate, where it is traced
 
     @property
     def changes(self) -> bool:
         """Whether a commit has to write something for it."""
         return bool(self.journal or self.alarms)
+
+    @property
+    def forget(self) -> int:
+        """How many of the entity's events go."""
+        return 0 if self.decision is None else self.decision.forget
+
+    @property
+    def closes_the_past(self) -> bool:
+        """Whether a checkpoint has to go with it."""
+        return self.decision is not None and bool(self.decision.forget or self.decision.revises)
 
 
 class Cell:

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from actors.runtime.cell import Cell, Entry, Work
-from actors.runtime.entity import Delete, Upsert
+from actors.runtime.entity import Delete, Purge, Upsert
 from actors.runtime.errors import Conflict, Invalid, SanghaError, StorageUnavailable
 from actors.runtime.pacing import Pacer
 from actors.runtime.ports import (
@@ -30,9 +30,11 @@ from actors.runtime.ports import (
     CommitAborted,
     CommitUnknown,
     Fenced,
+    Forget,
     JournalRow,
     StoreDown,
 )
+from actors.runtime.trace import Span
 
 if TYPE_CHECKING:
     from actors.runtime.shard import Shard
@@ -50,6 +52,7 @@ class Commits:
         self._loop = asyncio.get_running_loop()
         self._pacer = Pacer(shard.clock.monotonic())
         self._arranged = False
+        self._opened = self._took = 0.0  # when the first entry of the filling and of the flying batch came; 0: none yet
         self._idle = asyncio.Event()
         self._idle.set()
         self.recovering = False
@@ -63,6 +66,8 @@ class Commits:
 
     def arrange(self) -> None:
         """Something waits for a commit: take off when this turn of the loop has brought all that it brings."""
+        if not self._opened and self._shard.gate.filling:
+            self._opened = self._shard.clock.monotonic()
         if self._arranged or not self._idle.is_set():
             return
         self._arranged = True
@@ -80,6 +85,7 @@ class Commits:
         entries = self._shard.gate.takeoff()
         if not entries:
             return
+        self._took, self._opened = self._opened, 0.0
         self._pacer.took_off(self._shard.clock.monotonic(), len(entries))
         self._idle.clear()
         failure = await self._commit(entries)
@@ -95,19 +101,36 @@ class Commits:
         """One transaction, made up before anything else can be decided. Fenced never returns: the process ends."""
         shard = self._shard
         batch = make_batch(entries, self._checkpoints(entries))
-        began = shard.clock.monotonic()
+        began, span = shard.clock.monotonic(), self._span(entries)
         try:
             await shard.store.commit(batch)
-        except (CommitAborted, CommitUnknown) as failure:
+        except (CommitAborted, CommitUnknown, StoreDown) as problem:
+            failure = CommitAborted(str(problem)) if isinstance(problem, StoreDown) else problem
+            ended = "unknown" if isinstance(failure, CommitUnknown) else "aborted"
+            shard.measures.commits[ended] += 1
+            if span is not None:
+                span.end(ended)
             return failure
-        except StoreDown as down:
-            return CommitAborted(str(down))
         except Fenced as fenced:
             await self._die(fenced)
+        if span is not None:
+            span.end()
+        seconds = shard.clock.monotonic() - began
+        shard.measures.committed(seconds, len(entries), [row.event_type for row in batch.journal])
         shard.confirmed_at = max(shard.confirmed_at, began)
         self.committed += 1
         self.entries += len(entries)
         return None
+
+    def _span(self, entries: Sequence[Entry]) -> Span | None:
+        """One for the batch: below the first traced command's wait in the gate, linked to all others'."""
+        tracer = self._shard.tracer
+        if tracer is None:
+            return None
+        traced = [entry.span.traceparent for entry in entries if entry.span is not None]
+        if not traced:
+            return None
+        return tracer.start(f"commit {self._shard.kind.kind}", traced[0], traced[1:], commands=len(entries))
 
     async def _die(self, fenced: Fenced) -> None:
         self._shard.fenced(fenced)
@@ -116,6 +139,9 @@ class Commits:
     def _land(self) -> None:
         shard = self._shard
         landed = shard.gate.committed()
+        if self._took:
+            shard.measures.gate_wait_s.observe(shard.clock.monotonic() - self._took)
+            self._took = 0.0
         if shard.may_speak():
             shard.release(landed)
         else:
@@ -124,7 +150,8 @@ class Commits:
     def _checkpoints(self, entries: Iterable[Entry]) -> list[Checkpoint]:
         shard = self._shard
         cells = {entry.cell.id: entry.cell for entry in entries if entry.changes}
-        return [shard.checkpoint(cell) for cell in cells.values() if shard.due_for_checkpoint(cell)]
+        must = {entry.cell.id for entry in entries if entry.closes_the_past}
+        return [shard.checkpoint(cell) for id_, cell in cells.items() if id_ in must or shard.due_for_checkpoint(cell)]
 
     # -- what can go wrong ----------------------------------------------------------------------------------------
 
@@ -171,9 +198,12 @@ class Commits:
     def _undo(self) -> tuple[list[Entry], list[Entry]]:
         """What flew and what filled; their entities are to be loaded. What storage has nothing of goes back by itself."""
         flown, filled = self._shard.gate.failed()
+        self._opened = self._took = 0.0
         for entry in reversed((*flown, *filled)):
             entry.cell.ready = False
             entry.cell.live = entry.live
+            if entry.span is not None:
+                entry.span.end("undone")
         return flown, filled
 
     async def _settle(self) -> None:
@@ -251,15 +281,18 @@ class Commits:
             await asyncio.sleep(0)
 
 
-def make_batch(entries: Iterable[Entry], checkpoints: list[Checkpoint]) -> Batch:
+def make_batch(entries: Sequence[Entry], checkpoints: list[Checkpoint]) -> Batch:
     """What a transaction writes for these entries: by key, the last alarm, and a row with the last word on each column."""
     journal: list[JournalRow] = []
     rows: dict[tuple[str, str], Upsert | Delete] = {}
     alarms: dict[tuple[str, str], Alarm] = {}
-    claims = []
+    claims, purges = [], []
     for entry in entries:
         journal += entry.journal
         for row in entry.rows:
+            if isinstance(row, Purge):
+                purges.append(row)
+                continue
             key = row.table, row.id if isinstance(row, Delete) else str(row.values["id"])
             before = rows.get(key)
             if isinstance(row, Upsert) and isinstance(before, Upsert):
@@ -274,4 +307,6 @@ def make_batch(entries: Iterable[Entry], checkpoints: list[Checkpoint]) -> Batch
         claims=claims,
         alarms=[alarms[key] for key in sorted(alarms)],
         checkpoints=checkpoints,
+        purges=purges,
+        forgets=[Forget(entity_id=entry.cell.id, limit=entry.forget) for entry in entries if entry.forget],
     )

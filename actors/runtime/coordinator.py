@@ -15,6 +15,7 @@ import asyncio
 import logging
 import os
 import signal
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from enum import Enum
 from typing import Any, Final, Protocol
@@ -89,7 +90,8 @@ class Watcher:
         self._actors, self._node, self._clock = actors, node, clock
         self._watches: dict[str, Watch] = {}
         self.status: dict[str, dict[str, Any]] = {}
-        self.takeovers = 0
+        self.takeovers: Counter[str] = Counter()
+        """Silent targets that were killed and started anew, by kind."""
 
     async def probe_all(self, names: Iterable[str]) -> None:
         """One round: every target at once, each for at most a second."""
@@ -125,7 +127,7 @@ class Watcher:
 
     async def _replace(self, name: str, known: dict[str, Any] | None) -> None:
         log.warning("%s is silent: it is killed and started anew", name)
-        self.takeovers += 1
+        self.takeovers[name.partition("/")[0]] += 1
         if known is not None and known["node"] == self._node and _runs(known):
             os.kill(known["pid"], signal.SIGKILL)
         else:

@@ -16,6 +16,7 @@ from actors.runtime.cell import EFFECTS_ALARM, Cell, Entry, Work
 from actors.runtime.entity import Address, Effect, EffectDone
 from actors.runtime.errors import CODES
 from actors.runtime.ports import Alarm
+from actors.runtime.trace import followed, traceparent
 from actors.runtime.wire import Refused
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class Post(Protocol):
     """Takes commands to entities of other shards."""
 
     def post(self, target: Address, command: bytes, operation: str, on_answer: Callable[[Any], None]) -> None:
-        """Ask; ``on_answer`` gets an Answer or Refused."""
+        """Ask, with ``trace.traceparent``; ``on_answer`` gets an Answer or Refused."""
 
 
 class Effects:
@@ -40,31 +41,38 @@ class Effects:
         self._shard, self._post = shard, post
         self._loop = asyncio.get_running_loop()
 
-    def issue(self, cell: Cell, effects: Iterable[Effect]) -> None:
-        """Send the effects that are not on their way yet. One is on its way until the commit that takes it off the agenda."""
+    def issue(self, cell: Cell, effects: Iterable[Effect], trace: str | None = None) -> None:
+        """Send the effects that are not on their way yet. One is on its way until the commit that takes it off the agenda.
+
+        ``trace`` is the span that made them.
+        """
         for effect in effects:
             if effect.id not in cell.issued:
                 cell.issued.add(effect.id)
-                self._send(cell, effect)
+                self._send(cell, effect, trace)
 
-    def _send(self, cell: Cell, effect: Effect) -> None:
+    def _send(self, cell: Cell, effect: Effect, trace: str | None) -> None:
         def answered(answer: Any) -> None:
             if isinstance(answer, Refused):
                 if CODES[answer.code].retryable:
-                    self._loop.call_later(RETRY_S, self._send_again, cell, effect)
+                    self._loop.call_later(RETRY_S, self._send_again, cell, effect, trace)
                     return
                 done = EffectDone(id=effect.id, error=answer.code)
             else:
                 done = EffectDone(id=effect.id, reply=answer.body)
-            self._shard.submit(Work(cell.id, done))
+            self._shard.submit(Work(cell.id, done, trace=trace))
 
         if self._shard.stopped:
             return
-        self._post.post(effect.target, effect.command, operation_of(self._shard.kind.kind, cell.id, effect), answered)
+        operation = operation_of(self._shard.kind.kind, cell.id, effect)
+        asked, on_answer = followed(self._shard.tracer, f"effect {effect.target.kind}", trace, answered)
+        token = traceparent.set(asked)
+        self._post.post(effect.target, effect.command, operation, on_answer)
+        traceparent.reset(token)
 
-    def _send_again(self, cell: Cell, effect: Effect) -> None:
+    def _send_again(self, cell: Cell, effect: Effect, trace: str | None) -> None:
         if effect.id in cell.issued:  # else its entity has given it up meanwhile, and nobody waits for the answer
-            self._send(cell, effect)
+            self._send(cell, effect, trace)
 
     def alarm(self, cell: Cell, work: Work) -> Entry:
         """What comes of the runtime's own alarm: it stands until there are no effects left."""

@@ -329,7 +329,7 @@ class LinkClient:
         follows: Callable[[LinkClient], Sequence[Follow]] | None = None,
     ) -> None:
         self.kind, self.shard = kind, shard
-        self.reconnects = 0
+        self.reconnects = self.timeouts = 0
         self._name, self._node, self._security, self._resolve = name, node, security, resolve
         self._timeout_s = timeout_s
         self._on_message, self._follows = on_message, follows
@@ -341,6 +341,11 @@ class LinkClient:
     def up(self) -> bool:
         """Whether the shard is reached now."""
         return self._state.up
+
+    @property
+    def unanswered(self) -> int:
+        """Asks that wait for their answer."""
+        return len(self._state)
 
     def start(self) -> None:
         """Begin to connect (also done by the first ask)."""
@@ -447,6 +452,7 @@ class LinkClient:
                 else:
                     connection.send(Beat())
             for cid, on_answer in self._state.expired(now):
+                self.timeouts += 1
                 on_answer(Refused(cid, "timeout", "no answer in time; ask again with the same id"))
 
     async def stop(self) -> None:

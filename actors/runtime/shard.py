@@ -44,9 +44,10 @@ from actors.runtime.entity import (
 from actors.runtime.errors import ActorUnavailable, Conflict, Draining, Internal, SanghaError, StorageUnavailable
 from actors.runtime.followers import Followers
 from actors.runtime.gate import Gate
+from actors.runtime.measures import ShardMeasures
 from actors.runtime.operations import WINDOW, Verdict
 from actors.runtime.ports import Alarm, Checkpoint, Claim, Clock, Fenced, JournalRow, Store, StoreDown, Unreadable
-from actors.runtime.trace import request_id
+from actors.runtime.trace import Span, Tracer, request_id
 from actors.runtime.wire import Answer, Ask, Dropped, Follow, History, Page, Pushed, Refused, Unfollow
 
 log = logging.getLogger(__name__)
@@ -84,10 +85,12 @@ class Shard:
         halt: Callable[[str], None],
         owns: Callable[[str], bool] = lambda _: True,
         limits: ShardLimits | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         self.kind, self.store, self.clock, self.limits = kind, store, clock, limits or ShardLimits()
         self.cells: dict[str, Cell] = {}
         self.gate: Gate[Entry] = Gate()
+        self.measures, self.tracer = ShardMeasures(), tracer
         self.waiting = 0
         self.confirmed_at = float("-inf")
         self._halt = halt
@@ -152,6 +155,7 @@ class Shard:
                 digest=digest,
                 request_id=ask.request_id,
                 snapshot=ask.snapshot,
+                trace=ask.trace,
             )
         )
 
@@ -165,6 +169,7 @@ class Shard:
             return
         if work.peer is not None:
             if self.waiting >= self.limits.queue:
+                self.measures.refusals[type(work.what), ActorUnavailable.code] += 1
                 work.peer.send(refused(work.cid, ActorUnavailable("too many commands wait in this shard; try again")))
                 return
             self.waiting += 1
@@ -236,6 +241,7 @@ class Shard:
             return True
         entry = Entry(cell, work)
         if verdict is Verdict.DONE:
+            self.measures.repeated += 1
             entry.reply, entry.subscribes = reply, self.kind.subscribes(work.what)
         else:
             entry.refusal = Conflict("this id was used for another request, or is too old to tell")
@@ -299,7 +305,7 @@ class Shard:
             return
         now = self.clock.now()
         context = self.context(cell, now, work)
-        entry = Entry(cell, work)
+        entry, span = Entry(cell, work), self._span("decide", work)
         before = cell.state, cell.seq, cell.offset, cell.agenda, cell.live
         try:
             decision = self.kind.decide(cell.state, work.what, context)
@@ -307,6 +313,8 @@ class Shard:
                 if len(cell.parked) >= PARKED_MAX:
                     raise ActorUnavailable("too many wait for this already; try again")  # noqa: TRY301 - as any refusal
                 cell.parked.append(work)
+                if span is not None:
+                    span.end("parked")
                 return
             self._apply(entry, decision, now)
         except SanghaError as refusal:
@@ -317,7 +325,16 @@ class Shard:
             entry.refusal = self.internal(cell, work, bug)
         if self._traces or (work.request_id is not None and (work.caller is None or work.caller.session is None)):
             self._trace(cell, work, entry)
+        if span is not None:
+            span.end(entry.refusal.code if entry.refusal is not None else "ok")
+            entry.span = self._span("gate", work, span.traceparent)
         self.enter(entry)
+
+    def _span(self, step: str, work: Work, parent: str | None = None) -> Span | None:
+        """A step of a traced command."""
+        if self.tracer is None or work.trace is None:
+            return None
+        return self.tracer.start(f"{step} {self.kind.kind}", parent or work.trace, command=type(work.what).__name__)
 
     def context(self, cell: Cell, now: datetime, work: Work) -> Context:
         """What a decision may know."""
@@ -330,6 +347,7 @@ class Shard:
             present=cell.present,
             live=cell.live,
             request_id=work.request_id,
+            seq=cell.seq,
         )
 
     def _apply(self, entry: Entry, decision: Decision, now: datetime) -> None:
@@ -463,6 +481,12 @@ class Shard:
         if isinstance(work.what, (Page, History, tuple)):
             self.followers.answer(entry)
             return
+        if entry.refusal is None:
+            self.measures.commands[type(work.what)] += 1
+        else:
+            self.measures.refusals[type(work.what), entry.refusal.code] += 1
+        if entry.span is not None:
+            entry.span.end()
         self._reply(entry)
         if entry.refusal is None:
             self._tell_followers(entry, entry.decision or NOTHING_DECIDED)
@@ -479,6 +503,8 @@ class Shard:
 
     def _tell_followers(self, entry: Entry, decision: Decision) -> None:
         cell, work = entry.cell, entry.work
+        if decision.revises:
+            cell.ring.clear()
         for offset, frame in entry.frames:
             cell.released(offset, frame)
             for link in cell.links:
@@ -500,7 +526,8 @@ class Shard:
         if cell.issued:
             cell.issued.intersection_update(entry.agenda.effects)
         if entry.agenda.effects:
-            self.effects.issue(cell, entry.agenda.effects.values())
+            parent = entry.span.traceparent if entry.span is not None else None
+            self.effects.issue(cell, entry.agenda.effects.values(), parent)
 
     def _reply(self, entry: Entry) -> None:
         work = entry.work
@@ -522,6 +549,7 @@ class Shard:
                     cid=work.cid,
                     caller=work.caller,
                     request_id=work.request_id,
+                    trace=work.trace,
                 )
             )
 
@@ -550,6 +578,7 @@ class Shard:
     def refuse(self, work: Work, refusal: SanghaError) -> None:
         """Answer a work that is not decided."""
         if work.peer is not None:
+            self.measures.refusals[type(work.what), refusal.code] += 1
             self.waiting -= 1
             work.peer.send(refused(work.cid, refusal))
 

@@ -35,6 +35,8 @@ class Ask(msgspec.Struct, frozen=True, array_like=True, tag=1, gc=False):
     request_id: str | None = None
     snapshot: bool = True
     """Where the command subscribes: send a snapshot with the answer (else the asker catches up by pages)."""
+    trace: str | None = None
+    """The asking span's W3C ``traceparent``, where the request is traced."""
 
 
 class Follow(msgspec.Struct, frozen=True, array_like=True, tag=2, gc=False):

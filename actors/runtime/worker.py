@@ -11,12 +11,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from actors.runtime.cell import Outlet
 from actors.runtime.errors import ActorUnavailable, Draining, Internal, SanghaError
+from actors.runtime.measures import SECONDS, Histogram
+from actors.runtime.trace import Span, Tracer
 from actors.runtime.wire import Answer, Ask, Refused
 
 log = logging.getLogger(__name__)
@@ -29,12 +31,18 @@ QUEUE: Final = 4_096
 class Worker:
     """The other end of a ``LinkServer`` for a kind without entities. ``handle`` answers one ask with JSON."""
 
-    def __init__(self, handle: Callable[[Ask], Awaitable[bytes]], *, queue: int = QUEUE) -> None:
-        self._handle, self._queue = handle, queue
+    def __init__(
+        self, handle: Callable[[Ask], Awaitable[bytes]], *, queue: int = QUEUE, tracer: Tracer | None = None
+    ) -> None:
+        self._handle, self._queue, self._tracer = handle, queue, tracer
+        self.answer_s = Histogram(SECONDS)
+        """From the ask to its answer."""
         self._under_way: dict[str, list[tuple[Outlet, int]]] = {}
         self._answered: OrderedDict[str, Answer | Refused] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
         self.handled = 0
+        self.refusals: Counter[str] = Counter()
+        """Of those handled: ended with an error, by code."""
         self.stopped = False
 
     @property
@@ -71,6 +79,7 @@ class Worker:
             task.add_done_callback(self._tasks.discard)
 
     async def _work(self, operation: str, ask: Ask) -> None:
+        began, span = asyncio.get_running_loop().time(), self._span(ask)
         try:
             answer: Answer | Refused = Answer(0, await self._handle(ask))
             if ask.operation is not None:
@@ -83,9 +92,21 @@ class Worker:
             reference = secrets.token_hex(6)
             log.exception("internal error %s in a worker", reference)
             answer = _refused(0, Internal(f"something went wrong here; reference {reference}"))
-        self.handled += 1
+        self._count(answer, asyncio.get_running_loop().time() - began, span)
         for link, cid in self._under_way.pop(operation, ()):
             link.send(_to(answer, cid))
+
+    def _span(self, ask: Ask) -> Span | None:
+        return None if self._tracer is None or ask.trace is None else self._tracer.start("work", ask.trace)
+
+    def _count(self, answer: Answer | Refused, seconds: float, span: Span | None) -> None:
+        outcome = answer.code if isinstance(answer, Refused) else "ok"
+        self.handled += 1
+        self.answer_s.observe(seconds)
+        if outcome != "ok":
+            self.refusals[outcome] += 1
+        if span is not None:
+            span.end(outcome)
 
     async def stop(self) -> None:
         """Take nothing more, finish what is under way."""

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from actors.runtime.errors import BadRequest, Draining, Forbidden, Internal, NotFound, SanghaError, TooLarge
 from actors.runtime.trace import request_id as current_request
-from server.http import collective, operations, pages, rituals, runs, state, users
+from server.http import collective, metrics, operations, pages, rituals, runs, state, users
 from server.http.context import GATEWAY, bearer, gateway_of
 from server.http.origins import Origins
 from server.http.problems import problem, problem_response
@@ -42,7 +42,7 @@ def build(gateway: Gateway) -> web.Application:
     app[GATEWAY] = gateway
     app[ORIGINS] = Origins(settings.public_urls, settings.allowed_origins)
     app[UPLOADS] = Uploads(time.monotonic, lifted=settings.lab)
-    for resource in (operations, pages, users, rituals, runs, state, collective):
+    for resource in (operations, metrics, pages, users, rituals, runs, state, collective):
         app.add_routes(resource.routes())
     app.add_routes([web.get(path, serve_socket) for path in SOCKETS])
     return app
@@ -57,7 +57,7 @@ def front(request: web.Request, handler: Handler) -> Awaitable[web.StreamRespons
 async def _served(request: web.Request, handler: Handler) -> web.StreamResponse:
     token = current_request.set(request_id_of(request))
     try:
-        response = await _guarded(request, handler)
+        response = await metrics.watched(request, handler, _guarded)
         response.headers["X-Request-ID"] = current_request.get() or ""
         _allow_origin(request, response)
         log.debug("%s %s %d", request.method, request.path, response.status)
@@ -151,6 +151,7 @@ async def serve_socket(request: web.Request) -> web.StreamResponse:
     address = request.remote or ""
     full = gateway.address_is_full(address)
     connection = Connection(gateway, ws, transport, address)
+    connection.trace = request.headers.get("traceparent") if gateway.tracer is not None else None
     gateway.opened(connection)
     try:
         if full:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from actors.runtime.entity import Address
+from actors.runtime.trace import followed
 from actors.runtime.trace import request_id as current_request
 from actors.runtime.wire import Answer, Ask, Paged, Refused
 from server.ws import protocol
@@ -37,7 +38,9 @@ def ask(
     ``recorded`` makes it an operation, which a retry does not repeat. ``then`` hears of the answer before the client.
     """
     operation = operation_of(connection, request) if recorded else None
-    request_id, caller, trace = request.id, connection.caller, current_request.get()
+    request_id, caller, current = request.id, connection.caller, current_request.get()
+    tracer = connection.gateway.tracer
+    parent = None if tracer is None else connection.trace_of(request.id)
 
     def answered(message: Answer | Refused | Paged) -> None:
         if then is not None:
@@ -47,8 +50,9 @@ def ask(
         else:
             pass_on(connection, request_id, message)
 
+    trace, on_answer = followed(tracer, f"ask {address.kind}", parent, answered)
     connection.gateway.router.link(address).ask(
-        lambda cid: Ask(cid, address.id, command, caller, operation, trace, snapshot), answered
+        lambda cid: Ask(cid, address.id, command, caller, operation, current, snapshot, trace), on_answer
     )
 
 

@@ -48,6 +48,9 @@ async def authenticate(connection: Connection, bearer: str | None) -> None:
         except TimeoutError:
             connection.close(UNAUTHENTICATED, "no authentication in time")
             return
+        if connection.ping(message):
+            await connection.slow_down()
+            continue
         if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
             await connection.answer_close()
             return
@@ -65,7 +68,9 @@ async def _first_frame(connection: Connection, data: bytes, bearer: str | None) 
         if not isinstance(request, protocol.Auth):
             raise Unauthenticated("the first frame must be auth")
         await _enter(connection, request, bearer)
+        connection.gateway.measures.requests[protocol.Auth, "ok"] += 1
     except SanghaError as failure:
+        connection.gateway.measures.requests[protocol.Auth, failure.code] += 1
         connection.write(protocol.error(request.id, failure))
         if not failure.retryable:
             connection.close(TOO_MANY if isinstance(failure, Full) else UNAUTHENTICATED, failure.message)
@@ -172,6 +177,7 @@ def _say_welcome(
 ) -> None:
     assert connection.identity is not None
     gateway = connection.gateway
+    gateway.measures.resumed += resumed
     answer: dict[str, Any] = {
         "session": gateway.keys.sign(connection.identity),
         "practitioner": person,

@@ -19,10 +19,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
-from aiohttp import WSMsgType, web
+from aiohttp import WSMessage, WSMsgType, web
 from msgspec import structs
 
 from actors.runtime.entity import Address, Caller, Subscriber
@@ -30,17 +31,22 @@ from actors.runtime.errors import BadRequest, Draining, Internal, RateLimited, S
 from actors.runtime.ports import StoreDown
 from actors.runtime.trace import request_id as current_request
 from actors.runtime.wire import Answer, Ask, Following, Paged, Refused, Unfollow
+from server.measures import Asked
 from server.ws import protocol, requests
 from server.ws.authentication import authenticate
-from server.ws.closing import MALFORMED, TOO_SLOW
+from server.ws.closing import GRACE_S, MALFORMED, TOO_SLOW
 from server.ws.outbox import Outbox
 from server.ws.protocol import text_frame, utc_now
+from server.ws.reading import Violation
 from server.ws.replay import RETRY_S, Replay
 from server.ws.session import Identity, MinuteCount, RequestLedger, TokenBucket
 from server.ws.streams import Stream, StreamTable
 
 if TYPE_CHECKING:
     from server.gateway import Gateway
+
+SLOWEST_S: Final = 1.0
+"""The longest pause in reading, whatever the allowed rate: pongs have to be read as well."""
 
 
 class Connection:
@@ -64,6 +70,7 @@ class Connection:
         "outbox",
         "session",
         "streams",
+        "trace",
         "transport",
         "ws",
     )
@@ -81,12 +88,13 @@ class Connection:
         self.caller: Caller | None = None
         self.auth_session: str | None = None
         self.expires_s = float("inf")
+        self.trace: str | None = None  # the ``traceparent`` that the upgrade came with
         self.closing = False
         self.streams: dict[str, Stream | None] = {}  # by entity; None from the ask until the shard says Following
         self._ledger: RequestLedger | None = None
         self._bucket = TokenBucket(gateway.settings.requests_burst, time.monotonic())
         self._malformed: MinuteCount | None = None
-        self._pending: set[int] | None = None
+        self._pending: dict[int, Asked] | None = None
         self._queues: dict[bool, deque[protocol.Request]] | None = None  # behind a look-up; True: of one's own state
         self._wanted: dict[str, int] | None = None
         self._replay: Replay | None = None
@@ -95,7 +103,13 @@ class Connection:
 
     async def run(self, bearer: str | None) -> None:
         """Serve the socket until it has ended."""
-        await authenticate(self, bearer)
+        try:
+            await authenticate(self, bearer)
+            await self._serve()
+        except Violation as violation:
+            await self._hang_up(violation.code)
+
+    async def _serve(self) -> None:
         receive, text, binary = self.ws.receive, WSMsgType.TEXT, WSMsgType.BINARY
         while True:
             message = await receive()
@@ -104,9 +118,37 @@ class Connection:
                     self.received(message.data)
             elif message.type is binary:
                 self._not_a_request(protocol.Malformed(None, BadRequest("frames are text")))
-            else:
+            elif not self.ping(message):
                 break
+            if self._bucket.empty:
+                await self.slow_down()
         await self.answer_close()
+
+    def ping(self, message: WSMessage) -> bool:
+        """Answer a ping, which counts as a request does. False where the frame is neither ping nor pong."""
+        if message.type is WSMsgType.PING:
+            self.outbox.put(protocol.pong_frame(message.data))
+        elif message.type is not WSMsgType.PONG:
+            return False
+        self._take()
+        return True
+
+    async def slow_down(self) -> None:
+        """Read no faster than is allowed: what the client sends beyond that waits on its side of the connection.
+
+        Answering each frame of a flood with an error costs more than to send it, so that alone would be no limit.
+        """
+        await asyncio.sleep(min(1 / self.gateway.settings.requests_per_s, SLOWEST_S))
+
+    async def _hang_up(self, code: int) -> None:
+        """The client broke the protocol: no more can be read, only thrown away until it goes, so that it sees the code."""
+        self.close(code, "protocol violation")
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(GRACE_S):
+                await asyncio.get_running_loop().create_future()  # the end of the connection cancels this
+        self.transport.abort()
 
     async def answer_close(self) -> None:
         """The client closed, or answered our close, or is gone."""
@@ -123,6 +165,7 @@ class Connection:
             return
         self.outbox.flush()
         self.closing = True
+        self.gateway.measures.closes[code] += 1
         try:
             self.outbox.write(protocol.close_frame(code, reason))
         except RuntimeError:  # uvloop: the handle is closed already
@@ -170,6 +213,9 @@ class Connection:
         """The socket is gone: nobody waits for the answers."""
         if self._pending:
             self.gateway.answered(len(self._pending))
+            for _, _, span in self._pending.values():
+                if span is not None:
+                    span.end("abandoned")
             self._pending.clear()
 
     # --- who it is ---------------------------------------------------------------------------------------------------
@@ -194,17 +240,23 @@ class Connection:
 
     def received(self, data: bytes) -> None:
         """One text frame of an authenticated client."""
+        measures = self.gateway.measures
+        measures.received += 1
+        measures.received_bytes += len(data)
         try:
             frame = protocol.parse(data, self.gateway.json_depth)
         except protocol.Malformed as refusal:
+            self._take()
             self._not_a_request(refusal)
             return
         except protocol.Rejected as refusal:
             self._take()
+            measures.requests[None, refusal.error.code] += 1
             self.write(protocol.error(refusal.id, refusal.error))
             return
         request = frame.request
         if self._pending is not None and request.id in self._pending:
+            self._take()
             return  # a retry of what is in progress: the one reply answers both
         try:
             self._admit(frame)
@@ -220,12 +272,13 @@ class Connection:
         if not self._take():
             raise RateLimited(f"more than {settings.requests_per_s:g} requests a second")
         if self._pending is None:
-            self._pending, self._ledger = set(), RequestLedger()
+            self._pending, self._ledger = {}, RequestLedger()
         if len(self._pending) >= settings.unanswered_requests:
             raise RateLimited(f"more than {settings.unanswered_requests} requests without an answer")
         assert self._ledger is not None
         self._ledger.admit(frame.request.id, frame.digest)
-        self._pending.add(frame.request.id)
+        span = None if gateway.tracer is None else gateway.tracer.start(_tag(frame.request), self.trace)
+        self._pending[frame.request.id] = type(frame.request), time.monotonic(), span
         gateway.unanswered += 1
 
     def _take(self) -> bool:
@@ -235,6 +288,7 @@ class Connection:
     def _not_a_request(self, refusal: protocol.Refusal) -> None:
         if self.closing:
             return
+        self.gateway.measures.requests[None, refusal.error.code] += 1
         self.write(protocol.error(refusal.id, refusal.error))
         if self._malformed is None:
             self._malformed = MinuteCount()
@@ -247,18 +301,28 @@ class Connection:
 
     def reply(self, request_id: int, body: bytes) -> None:
         """The result of a request."""
-        self._end(request_id)
+        self._end(request_id, "ok")
         self.outbox.defer(text_frame(protocol.result(request_id, body)))
 
     def refuse(self, request_id: int, failure: SanghaError) -> None:
         """An error instead."""
-        self._end(request_id)
+        if not self._end(request_id, failure.code):
+            self.gateway.measures.requests[None, failure.code] += 1
         self.outbox.defer(text_frame(protocol.error(request_id, failure)))
 
-    def _end(self, request_id: int) -> None:
-        if self._pending is not None and request_id in self._pending:
-            self._pending.discard(request_id)
-            self.gateway.answered(1)
+    def _end(self, request_id: int, outcome: str) -> bool:
+        asked = self._pending.pop(request_id, None) if self._pending is not None else None
+        if asked is None:
+            return False
+        assert self.caller is not None
+        self.gateway.measures.answered(asked, outcome, time.monotonic(), guest=self.caller.guest)
+        self.gateway.answered(1)
+        return True
+
+    def trace_of(self, request_id: int) -> str | None:
+        """The span of a request that is under way."""
+        asked = self._pending.get(request_id) if self._pending is not None else None
+        return asked[2].traceparent if asked is not None and asked[2] is not None else None
 
     def _submit(self, request: protocol.Request) -> None:
         """Ask now, or behind the look-up that is under way."""
@@ -355,3 +419,7 @@ class Connection:
         self.gateway.router.link(Address("space", entity)).ask(
             lambda cid: Ask(cid, entity, requests.JOIN, caller, None, trace, False), answered
         )
+
+
+def _tag(request: protocol.Request) -> str:
+    return str(type(request).__struct_config__.tag)

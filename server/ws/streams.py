@@ -78,12 +78,15 @@ class Stream:
 class StreamTable:
     """The streams of one kind that sessions of this gateway follow."""
 
-    __slots__ = ("_flush_soon", "_limit", "_unflushed", "kind", "streams")
+    __slots__ = ("_flush_soon", "_limit", "_unflushed", "kind", "pushed", "pushed_bytes", "streams")
 
     def __init__(self, kind: str, limit: int, flush_soon: Callable[[], None]) -> None:
         """``limit``: bytes that may wait for one socket. ``flush_soon`` has ``flush`` called at the end of the turn."""
         self.kind = kind
         self.streams: dict[str, Stream] = {}
+        self.pushed = [0, 0, 0]
+        """Pushes to live sessions, one for each, by lane. A lossy one may have been dropped, one of lane LATEST replaced."""
+        self.pushed_bytes = 0
         self._limit = limit
         self._flush_soon = flush_soon
         self._unflushed: list[Stream] = []
@@ -174,6 +177,7 @@ class StreamTable:
         else:
             self._flush(stream)
             key = f"{pushed.entity} {pushed.key}"
+            self._count(pushed.lane, 1, len(frame), len(stream.live))
             for outbox in stream.live.values():
                 outbox.put(frame, pushed.lane, key)
         if stream.catching:
@@ -200,13 +204,19 @@ class StreamTable:
     def _flush(self, stream: Stream) -> None:
         frames = stream.unsent
         if frames:
+            self._count(DURABLE, len(frames), stream.unsent_bytes, len(stream.live))
             stream.unsent, stream.unsent_bytes = [], 0
             deliver(stream.live.values(), frames[0] if len(frames) == 1 else b"".join(frames), self._limit)
+
+    def _count(self, lane: int, frames: int, size: int, sockets: int) -> None:
+        self.pushed[lane] += frames * sockets
+        self.pushed_bytes += size * sockets
 
     def _push_to(self, stream: Stream, pushed: Pushed, frame: bytes) -> None:
         self._flush(stream)
         outbox = stream.live.get(pushed.to or "")
         if outbox is not None:
+            self._count(pushed.lane, 1, len(frame), 1)
             outbox.put(frame, pushed.lane, f"{pushed.entity} {pushed.key}")
 
     def _push_behind(self, stream: Stream, pushed: Pushed, frame: bytes) -> None:

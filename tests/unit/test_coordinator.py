@@ -70,9 +70,9 @@ async def test_who_is_silent_is_killed_once_and_then_has_time_to_start(watcher: 
     await rounds(watcher, actors, 1)
     assert actors.killed == ["space/0"]
     await rounds(watcher, actors, int(START_S) - 1)
-    assert len(actors.killed) == watcher.takeovers == 1
+    assert len(actors.killed) == watcher.takeovers["space"] == 1
     await rounds(watcher, actors, 2)
-    assert len(actors.killed) == watcher.takeovers == 2
+    assert len(actors.killed) == watcher.takeovers["space"] == 2
 
 
 async def test_who_is_silent_on_this_node_is_killed_by_its_pid(

@@ -1,0 +1,128 @@
+"""``GET /metrics``: the numbers of all processes for Prometheus. And the counting of this gateway's own HTTP requests.
+
+Who may ask: a peer on this machine (its address and the Host are loopback's, and no proxy forwarded it), as Prometheus beside
+the server does; anybody else with the admin token. The peer is the connection's own, whatever proxies are trusted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import ipaddress
+import time
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from aiohttp import web
+from multidict import CIMultiDictProxy
+
+from actors.runtime.errors import Unauthenticated
+from actors.runtime.trace import Span, traceparent
+from server.http.api import Example, Operation, routes_of
+from server.http.context import bearer, gateway_of
+from server.listening import is_loopback
+from server.metrics.reports import Report, of_gateway
+
+if TYPE_CHECKING:
+    from server.gateway import Gateway
+
+FORWARDED: Final = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP", "Via")
+UNMATCHED: Final = "unmatched"
+
+Serve = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+async def metrics(request: web.Request) -> web.Response:
+    """The scrape."""
+    if not from_this_machine(request) and not has_admin_token(request):
+        raise Unauthenticated("the admin token is required")
+    gateway = gateway_of(request)
+    reports = await gateway.scrape() if gateway.scrape is not None else own_report(gateway)
+    body, headers = await asyncio.to_thread(_render, reports, request.headers.get("Accept", ""))
+    return web.Response(body=body, headers=headers)
+
+
+def _render(reports: list[Report], accept: str) -> Any:
+    from server.metrics.exposition import render  # prometheus-client with it: see there
+
+    return render(reports, accept)
+
+
+def own_report(gateway: Gateway) -> list[Report]:
+    """Of a gateway that stands alone."""
+    return [Report(f"gateway/{gateway.index}", "", list(of_gateway(gateway)))]
+
+
+def from_this_machine(request: web.Request) -> bool:
+    """Whether the peer is on loopback, asks for a loopback name, and no proxy stands between."""
+    peer = request.transport.get_extra_info("peername") if request.transport is not None else None
+    return is_local(peer, request.host, request.headers)
+
+
+def is_local(peer: Any, host: str, headers: CIMultiDictProxy[str]) -> bool:
+    """The rule. ``peer`` is the socket's address as the system gives it."""
+    if not isinstance(peer, tuple) or any(name in headers for name in FORWARDED):
+        return False
+    try:
+        loopback = ipaddress.ip_address(str(peer[0]).partition("%")[0]).is_loopback
+    except ValueError:
+        return False
+    name = host.rpartition("]")[0].removeprefix("[") if host.startswith("[") else host.partition(":")[0]
+    return loopback and is_loopback(name)
+
+
+def has_admin_token(request: web.Request) -> bool:
+    """Whether the request comes with the admin token."""
+    known, token = gateway_of(request).admin_token, bearer(request)
+    return known is not None and token is not None and hmac.compare_digest(known.encode(), token.encode())
+
+
+async def watched(
+    request: web.Request, handler: Serve, serve: Callable[[web.Request, Serve], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Serve a request, count it, and make it a span where traces are on."""
+    gateway, began, route, status = gateway_of(request), time.monotonic(), route_of(request), 500
+    span = _span(gateway, request, route)
+    token = traceparent.set(span.traceparent if span is not None else None)
+    try:
+        response = await serve(request, handler)
+        status = response.status
+        return response
+    finally:
+        traceparent.reset(token)
+        gateway.measures.served(request.method, route, status, time.monotonic() - began)
+        if span is not None:
+            span.end("ok" if status < 400 else str(status))
+
+
+def _span(gateway: Gateway, request: web.Request, route: str) -> Span | None:
+    if gateway.tracer is None:
+        return None
+    return gateway.tracer.start(f"{request.method} {route}", request.headers.get("traceparent"))
+
+
+def route_of(request: web.Request) -> str:
+    """The route as declared, with its parameters in braces: never a path that a client made up."""
+    resource = request.match_info.route.resource
+    return UNMATCHED if resource is None else resource.canonical
+
+
+OPERATIONS: Final = (
+    Operation(
+        method="GET",
+        path="/metrics",
+        handler=metrics,
+        summary="The numbers of all processes, for Prometheus",
+        description="One scrape asks every process of the cluster. From this machine (a loopback peer and Host, nothing "
+        "forwarded) without a token, from elsewhere with the admin token. OpenMetrics where Accept prefers it.",
+        tag="operations",
+        access="admin",
+        media="text/plain",
+        examples=(Example(name="metrics"),),
+    ),
+)
+
+
+def routes() -> list[web.RouteDef]:
+    """What this module serves."""
+    return routes_of(OPERATIONS)

@@ -1,0 +1,60 @@
+"""What a gateway counts: requests over HTTP and sockets by how they ended, how long they took, how sockets end. Pure.
+
+One request is one count and one histogram's observation when it is answered; what is delivered is counted by ``StreamTable``
+where it is written, once for all sockets. Labels come from the code (routes as declared, types of requests, codes): a client
+can make none.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Final
+
+from actors.runtime.measures import SECONDS, Histograms
+from actors.runtime.trace import Span
+from server.ws import protocol
+
+METHODS: Final = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
+"""Others are counted as ``other``: a client may name a method as it likes."""
+OTHER: Final = "other"
+
+Asked = tuple[type, float, Span | None]
+"""A request of a socket that is under way: its type, when it came (monotonic seconds), its span."""
+
+
+class GatewayMeasures:
+    """See the module."""
+
+    __slots__ = (
+        "closes", "http", "http_s", "messages", "opened", "received", "received_bytes", "request_s", "requests", "resumed",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.http: Counter[tuple[str, str, int]] = Counter()
+        """By method, route and status."""
+        self.http_s: Histograms[tuple[str, str]] = Histograms(SECONDS)
+        self.requests: Counter[tuple[type | None, str]] = Counter()
+        """By type (None: refused before it was taken for one) and ``ok`` or the error's code."""
+        self.request_s: Histograms[type] = Histograms(SECONDS)
+        self.messages: Counter[bool] = Counter()
+        """Messages that were said in spaces, by whether a guest said them."""
+        self.closes: Counter[int] = Counter()
+        """Sockets that the gateway closed, by code."""
+        self.opened = self.resumed = 0
+        self.received = self.received_bytes = 0
+
+    def served(self, method: str, route: str, status: int, seconds: float) -> None:
+        """An HTTP request was answered."""
+        method = method if method in METHODS else OTHER
+        self.http[method, route, status] += 1
+        self.http_s[method, route].observe(seconds)
+
+    def answered(self, asked: Asked, outcome: str, now: float, *, guest: bool) -> None:
+        """A socket's request has its reply."""
+        type_, came, span = asked
+        self.requests[type_, outcome] += 1
+        self.request_s[type_].observe(now - came)
+        if type_ is protocol.SpaceSend and outcome == "ok":
+            self.messages[guest] += 1
+        if span is not None:
+            span.end(outcome)

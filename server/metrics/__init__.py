@@ -1,0 +1,1 @@
+"""``/metrics``: what every process of the cluster counts, in one scrape."""
