@@ -6,7 +6,7 @@ clock that the constructor got.
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 from typing import Final
 
@@ -56,6 +56,7 @@ class GuestSpaces:
         self._clock = clock
         self._lifted = lifted
         self._made: OrderedDict[str, tuple[str, str, float]] = OrderedDict()
+        self._counts: Counter[tuple[str, str]] = Counter()  # of ("guest", …) and ("address", …)
 
     def claim(self, guest: str, address: str, space: str) -> None:
         """The guest is about to create the space (a retry counts once). Raises Full."""
@@ -63,16 +64,21 @@ class GuestSpaces:
             return
         now = self._clock()
         while self._made and (len(self._made) >= ENTRIES or now - next(iter(self._made.values()))[2] > DAY_S):
-            self._made.popitem(last=False)
-        if sum(by == guest for by, _, _ in self._made.values()) >= self._per_guest:
+            self.give_back(next(iter(self._made)))
+        if self._counts["guest", guest] >= self._per_guest:
             raise Full(f"at most {self._per_guest} spaces a guest")
-        if sum(of == address for _, of, _ in self._made.values()) >= self._per_address:
+        if self._counts["address", address] >= self._per_address:
             raise Full(f"at most {self._per_address} spaces of guests of one address")
         self._made[space] = (guest, address, now)
+        self._counts.update((("guest", guest), ("address", address)))
 
     def give_back(self, space: str) -> None:
         """The space did not come to be."""
-        self._made.pop(space, None)
+        made = self._made.pop(space, None)
+        for key in () if made is None else (("guest", made[0]), ("address", made[1])):
+            self._counts[key] -= 1
+            if not self._counts[key]:
+                del self._counts[key]
 
 
 class Slugs:

@@ -7,7 +7,7 @@ import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
@@ -19,6 +19,7 @@ from server.http.origins import Origins
 from server.http.problems import problem, problem_response
 from server.http.uploads import UPLOADS, Uploads
 from server.ws.closing import FORBIDDEN_ORIGIN, TOO_MANY
+from server.ws.reading import Frames
 from server.ws.socket import Connection
 
 if TYPE_CHECKING:
@@ -133,14 +134,7 @@ async def serve_socket(request: web.Request) -> web.StreamResponse:
         return misdirected(request)
     if gateway.draining:
         return problem(Draining("the server is going away"))
-    settings = gateway.settings
-    ws: web.WebSocketResponse[Any] = web.WebSocketResponse(
-        compress=False,
-        heartbeat=settings.heartbeat_s,
-        max_msg_size=settings.frame_bytes,
-        autoclose=False,
-        decode_text=False,
-    )
+    ws = Frames(gateway.settings)
     if not ws.can_prepare(request):
         return problem(BadRequest("this is a WebSocket's address"))
     await ws.prepare(request)

@@ -114,7 +114,9 @@ async def _ask_to_enter(
 
     def entered(message: Answer | Refused | Paged) -> None:
         failure = protocol.from_refused(message) if isinstance(message, Refused) else None
-        if isinstance(message, Answer) and not connection.closing:
+        if failure is None and not connection.closing:
+            failure = _one_too_many(connection, identity)  # others may have come while this one waited
+        if isinstance(message, Answer) and failure is None and not connection.closing:
             profile = orjson.loads(message.body)
             name = display_name(profile)
             connection.stand(identity, Caller(owner, name, False, identity.uuid))
@@ -131,6 +133,14 @@ async def _ask_to_enter(
     failure = await done
     if failure is not None:
         raise failure
+
+
+def _one_too_many(connection: Connection, identity: Identity) -> Full | None:
+    try:
+        connection.gateway.check_sockets_of(identity.practitioner, identity.uuid)
+    except Full as full:
+        return full
+    return None
 
 
 def _enter_as_guest(connection: Connection, request: protocol.Auth, name: str) -> None:

@@ -25,6 +25,9 @@ MAX_ID: Final = 2**53 - 1
 """The largest integer that every JSON reader keeps exactly."""
 UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 SLUG: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+_STRING: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
+_NO_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
+_AS_SQUARE: Final = bytes.maketrans(b"{}", b"[]")
 STREAM: Final = re.compile(rf"^(space|practitioner):{UUID.pattern}$")
 VERSION_MAX: Final = 2**31 - 1
 """Of a state: the column's."""
@@ -300,28 +303,26 @@ def parse(data: bytes, max_depth: int) -> Frame:
 def check_json(data: bytes, value: Any, max_depth: int) -> None:
     """Bounds on any inbound JSON: nesting, and no NUL in a string (PostgreSQL's jsonb and text have none). Raises Invalid.
 
-    Counting brackets is cheap and errs to one side only (brackets within strings), so the walk is rarely needed.
+    Counting brackets is cheap and errs to one side only (brackets within strings), so more is rarely needed.
     """
-    if data.count(b"{") + data.count(b"[") > max_depth and deeper_than(value, max_depth):
+    if data.count(b"{") + data.count(b"[") > max_depth and deeper_than(data, max_depth):
         raise invalid("", f"nested deeper than {max_depth}")
     if b"\\u0000" in data and has_nul(data):
         raise invalid(nul_path(value), "contains U+0000, which cannot be stored")
 
 
-def deeper_than(value: Any, depth: int) -> bool:
-    """Whether arrays and objects nest deeper than ``depth`` (at least 1) levels."""
-    level = [value]
+def deeper_than(data: bytes, depth: int) -> bool:
+    """Whether arrays and objects of a JSON text (one that could be read) nest deeper than ``depth`` levels.
+
+    Nothing but the brackets is kept; then each turn takes away all that have nothing within. Rejected: a walk over the
+    values, at 7 ms for a frame of 64 KB of ``[],[],…``, and half a second of the event loop for an HTTP body of 4 MiB.
+    """
+    brackets = _STRING.sub(b"", data).translate(_AS_SQUARE, _NO_BRACKETS)
     for _ in range(depth):
-        below: list[Any] = []
-        for item in level:
-            if type(item) is dict:
-                below.extend(v for v in item.values() if type(v) in (dict, list))
-            elif type(item) is list:
-                below.extend(v for v in item if type(v) in (dict, list))
-        if not below:
+        if not brackets:
             return False
-        level = below
-    return True
+        brackets = brackets.replace(b"[]", b"")
+    return bool(brackets)
 
 
 def nul_path(value: Any) -> str:
@@ -405,6 +406,11 @@ def text_frame(payload: bytes) -> bytes:
     if size < 65536:
         return b"\x81\x7e%b%b" % (size.to_bytes(2, "big"), payload)
     return b"\x81\x7f%b%b" % (size.to_bytes(8, "big"), payload)
+
+
+def pong_frame(payload: bytes) -> bytes:
+    """The unmasked answer to a ping, of at most 125 bytes."""
+    return b"\x8a%c%b" % (len(payload), payload)
 
 
 def close_frame(code: int, reason: str) -> bytes:

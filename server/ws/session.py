@@ -160,21 +160,20 @@ class RequestLedger:
 class TokenBucket:
     """So many a second, so many at once."""
 
-    __slots__ = ("_at", "_tokens")
+    __slots__ = ("_at", "_tokens", "refused")
 
     def __init__(self, burst: float, now: float) -> None:
         self._tokens = burst
         self._at = now
+        self.refused = False  # the last one
 
     def take(self, now: float, per_s: float, burst: float) -> bool:
-        """One more; False where there is none left. The rate is the caller's, so that a bucket is 48 bytes."""
+        """One more; False where there is none left. The rate is the caller's, so that a bucket is 56 bytes."""
         tokens = min(burst, self._tokens + (now - self._at) * per_s)
         self._at = now
-        if tokens < 1:
-            self._tokens = tokens
-            return False
-        self._tokens = tokens - 1
-        return True
+        self.refused = tokens < 1
+        self._tokens = tokens if self.refused else tokens - 1
+        return not self.refused
 
 
 class MinuteCount:

@@ -120,7 +120,7 @@ class Connection:
                 self._not_a_request(protocol.Malformed(None, BadRequest("frames are text")))
             elif not self.ping(message):
                 break
-            if self._bucket.empty:
+            if self._bucket.refused:
                 await self.slow_down()
         await self.answer_close()
 

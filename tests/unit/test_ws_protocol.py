@@ -98,7 +98,7 @@ def test_depth_is_what_recursion_says(value: object) -> None:
         return 0 if children is None else 1 + max(map(depth, children), default=0)
 
     for limit in range(1, 6):
-        assert p.deeper_than(value, limit) == (depth(value) > limit)
+        assert p.deeper_than(json.dumps(value).encode(), limit) == (depth(value) > limit)
 
 
 def test_equal_requests_have_equal_digests_whatever_the_order_of_fields() -> None:
