@@ -14,12 +14,13 @@ import asyncio
 import logging
 import random
 import secrets
-import socket as sockets
 import time
 import uuid
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from ssl import SSLContext
 from typing import Any, Final, Protocol
 
 import orjson
@@ -44,6 +45,10 @@ from actors.runtime.wire import (
     Unfollow,
 )
 from server.http.app import build
+from server.http.door import Door, listener, most_connections
+from server.http.forwarded import Trusted
+from server.http.guard import Guard
+from server.http.guard import Limits as ConnectionLimits
 from server.limits import GuestSpaces, RateLimit, Slugs
 from server.measures import GatewayMeasures
 from server.metrics.reports import Report
@@ -65,7 +70,6 @@ POLL_S: Final = 0.02
 BYE_BATCH: Final = 250
 """Sockets told to go in one turn of the loop: they come back spread over time, not at once."""
 BYE_SPREAD_MS: Final = 2_000
-BACKLOG: Final = 4_096
 MAX_DEPTH: Final = 200
 """orjson refuses to write what nests deeper than 254."""
 
@@ -163,6 +167,7 @@ class Gateway:
         *,
         admin_token: str | None = None,
         topology: Callable[[], Awaitable[dict[str, Any]]] | None = None,
+        tls_file: Path | None = None,
         scrape: Callable[[], Awaitable[list[Report]]] | None = None,
         tracer: Tracer | None = None,
     ) -> None:
@@ -212,28 +217,35 @@ class Gateway:
         self._all_answered: asyncio.Event | None = None
         self._all_closed: asyncio.Event | None = None
         self._runner: web.AppRunner | None = None
+        self._doors: list[Door] = []
+        self._tls_file = tls_file
+        self._tls: SSLContext | None = None
+        self.guard = Guard(_connection_limits(settings), time.monotonic)
 
     # --- life ------------------------------------------------------------------------------------------------------
 
     async def start(self) -> int:
         """Listen (several gateways share a port by SO_REUSEPORT) and return the port."""
-        self._runner = web.AppRunner(build(self), access_log=None, handler_cancellation=True, shutdown_timeout=GRACE_S)
+        self.reload_tls()
+        self._runner = web.AppRunner(build(self), handler_cancellation=True, shutdown_timeout=GRACE_S)
         await self._runner.setup()
-        sock = self._listener()
-        self.port = sock.getsockname()[1]
-        await web.SockSite(self._runner, sock, backlog=BACKLOG).start()
+        server = self._runner.server
+        assert server is not None
+        trusted = Trusted(self.settings.trusted_proxies)
+        bound = [listener(*address) for address in self.settings.addresses]
+        self._doors = [Door(sock, server, self.guard, trusted, lambda: self._tls) for sock in bound]
+        for door in self._doors:
+            door.open()
+        self.port = self._doors[0].port
         self.spawn(self._housekeeping())
         return self.port
 
-    def _listener(self) -> sockets.socket:
-        family, _, _, _, address = sockets.getaddrinfo(
-            self.settings.host, self.settings.port, type=sockets.SOCK_STREAM, flags=sockets.AI_PASSIVE
-        )[0]
-        sock = sockets.socket(family, sockets.SOCK_STREAM)
-        sock.setsockopt(sockets.SOL_SOCKET, sockets.SO_REUSEADDR, 1)
-        sock.setsockopt(sockets.SOL_SOCKET, sockets.SO_REUSEPORT, 1)
-        sock.bind(address)
-        return sock
+    def reload_tls(self) -> None:
+        """Meet who comes from now on with the certificate that is kept now. Raises OSError, SSLError."""
+        if self._tls_file is not None:
+            from server.http.tls import server_context
+
+            self._tls = server_context(self._tls_file)
 
     async def drain(self) -> None:
         """Refuse what is new, tell every socket to come back elsewhere or later, answer what was asked, close them.
@@ -270,6 +282,8 @@ class Gateway:
         """Stop listening, end what is left."""
         for connection in list(self._connections):
             connection.close(GOING_AWAY, "going away")
+        for door in self._doors:
+            await door.close()
         if self._runner is not None:
             await self._runner.cleanup()
         for connection in list(self._connections):
@@ -491,6 +505,7 @@ class Gateway:
     async def _housekeeping(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_S)
+            self.guard.sweep()
             self.sweep(time.monotonic(), time.time())
 
     def sweep(self, now: float, now_s: float) -> None:
@@ -506,6 +521,16 @@ def _one_less(counter: Counter[str], key: str) -> None:
     counter[key] -= 1
     if counter[key] <= 0:
         del counter[key]
+
+
+def _connection_limits(settings: Settings) -> ConnectionLimits:
+    return ConnectionLimits(
+        connections=most_connections(settings.connections),
+        per_address=None if settings.lab else settings.connections_per_address,
+        header_timeout_s=settings.header_timeout_s,
+        body_timeout_s=settings.body_timeout_s,
+        keepalive_s=settings.keepalive_s,
+    )
 
 
 def _client_limits(settings: Settings) -> dict[str, float]:

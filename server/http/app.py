@@ -1,4 +1,4 @@
-"""The aiohttp application: who may come from where, errors as problems, request ids, CORS, and the way to ``/ws``."""
+"""The aiohttp application: who may come from where, errors as problems, request ids, headers, and the way to ``/ws``."""
 
 from __future__ import annotations
 
@@ -13,12 +13,18 @@ from aiohttp import web
 
 from actors.runtime.errors import BadRequest, Draining, Forbidden, Internal, NotFound, SanghaError, TooLarge
 from actors.runtime.trace import request_id as current_request
-from server.http import collective, metrics, operations, pages, rituals, runs, state, users
+from server.http import collective, documents, metrics, operations, pages, rituals, runs, state, users
+from server.http import headers as response_headers
+from server.http.asker import ORIGINS, TRUSTED, address_of, client, host_is_ours, host_of
 from server.http.context import GATEWAY, bearer, gateway_of
+from server.http.encoding import UnsupportedEncoding, decode_body
+from server.http.forwarded import Trusted
 from server.http.origins import Origins
 from server.http.problems import problem, problem_response
 from server.http.uploads import UPLOADS, Uploads
+from server.local_user import may_be_local
 from server.ws.closing import FORBIDDEN_ORIGIN, TOO_MANY
+from server.ws.protocol import error_body
 from server.ws.reading import Frames
 from server.ws.socket import Connection
 
@@ -28,10 +34,13 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SOCKETS: Final = ("/ws", "/ws/collective")
-ORIGINS: Final = web.AppKey("origins", Origins)
+_ID: Final = web.RequestKey("request_id", str)
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:/+=-]{1,64}")
 ALWAYS: Final = ("/health", "/ready")
 """Answered while draining, and whatever the Host header: probes of a container or a load balancer send an IP address."""
+
+_STRANGE: Final = re.compile("[\x00\ud800-\udfff]")
+"""PostgreSQL keeps neither, so nothing here is named by them."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -42,9 +51,13 @@ def build(gateway: Gateway) -> web.Application:
     app = web.Application(middlewares=[front], client_max_size=settings.request_body_bytes)
     app[GATEWAY] = gateway
     app[ORIGINS] = Origins(settings.public_urls, settings.allowed_origins)
+    app[TRUSTED] = Trusted(settings.trusted_proxies)
+    app.on_response_prepare.append(dress)
     app[UPLOADS] = Uploads(time.monotonic, lifted=settings.lab)
-    for resource in (operations, metrics, pages, users, rituals, runs, state, collective):
+    resources = (operations, metrics, pages, users, rituals, runs, state, collective)
+    for resource in resources:
         app.add_routes(resource.routes())
+    documents.install(app, resources)
     app.add_routes([web.get(path, serve_socket) for path in SOCKETS])
     return app
 
@@ -55,12 +68,23 @@ def front(request: web.Request, handler: Handler) -> Awaitable[web.StreamRespons
     return handler(request) if request.path in SOCKETS else _served(request, handler)
 
 
+async def dress(request: web.Request, response: web.StreamResponse) -> None:
+    """The headers that every response has. Not of an upgrade: there is nothing for a browser to show."""
+    response_headers.secure(response.headers)
+    if response.status == 101:
+        return
+    if _ID in request:
+        response.headers["X-Request-ID"] = request[_ID]
+    response_headers.allow_origin(request, response, request.app[ORIGINS])
+    if request.secure:
+        response_headers.be_strict_about_transport(response.headers, host_of(request))
+
+
 async def _served(request: web.Request, handler: Handler) -> web.StreamResponse:
-    token = current_request.set(request_id_of(request))
+    request[_ID] = request_id_of(request)
+    token = current_request.set(request[_ID])
     try:
         response = await metrics.watched(request, handler, _guarded)
-        response.headers["X-Request-ID"] = current_request.get() or ""
-        _allow_origin(request, response)
         log.debug("%s %s %d", request.method, request.path, response.status)
         return response
     finally:
@@ -77,6 +101,8 @@ async def _guarded(request: web.Request, handler: Handler) -> web.StreamResponse
     """The handler's response, or the problem that its error is."""
     try:
         return await _checked(request, handler)
+    except UnsupportedEncoding as failure:
+        return problem_response(415, error_body(failure))
     except SanghaError as failure:
         return problem(failure)
     except web.HTTPRequestEntityTooLarge:
@@ -97,40 +123,45 @@ async def _checked(request: web.Request, handler: Handler) -> web.StreamResponse
     gateway, origins = gateway_of(request), request.app[ORIGINS]
     if request.path in ALWAYS:
         return await handler(request)
-    if not origins.host_is_ours(request.host):
+    if not host_is_ours(request):
         return misdirected(request)
-    if not origins.allows(request.headers.get("Origin"), request.host):
+    if not origins.allows(request.headers.get("Origin"), host_of(request)):
         raise Forbidden("this origin is not allowed")
     if request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
         return web.Response(status=204)
     if gateway.draining:
         raise Draining("the server is going away")
+    if _STRANGE.search(request.path) or _STRANGE.search(request.query_string):
+        raise BadRequest("the address has characters that no name here has")
+    await decode_body(request, gateway.settings.request_body_bytes)
     return await handler(request)
+
+
+HOST_SHOWN: Final = 100
 
 
 def misdirected(request: web.Request) -> web.Response:
     """421: a Host that is not ours (a rebound DNS name, say)."""
-    message = f"this server is not {request.host}; SANGHA_PUBLIC_URLS names what it is"
+    if not host_of(request):
+        return problem(BadRequest("the request has no Host"))
+    message = f"this server is not {host_of(request)[:HOST_SHOWN]}; SANGHA_PUBLIC_URLS names what it is"
     return problem_response(421, {"code": "bad_request", "message": message, "retryable": False})
 
 
-def _allow_origin(request: web.Request, response: web.StreamResponse) -> None:
-    origin = request.headers.get("Origin")
-    if origin is None or not request.app[ORIGINS].is_foreign_but_allowed(origin):
-        return
-    response.headers["Access-Control-Allow-Origin"] = origin
-    response.headers["Vary"] = "Origin"
-    response.headers["Access-Control-Expose-Headers"] = "X-Request-ID, Retry-After"
-    if request.method == "OPTIONS":
-        response.headers["Access-Control-Allow-Methods"] = "GET, POST, PUT, PATCH, DELETE"
-        response.headers["Access-Control-Allow-Headers"] = "Authorization, Content-Type, Idempotency-Key, X-Request-ID"
-        response.headers["Access-Control-Max-Age"] = "600"
+def is_local(request: web.Request) -> bool:
+    """Whether a socket may be the local user's, of an Origin that is allowed already."""
+    if not gateway_of(request).settings.local_user or "Authorization" in request.headers:
+        return False
+    try:
+        return may_be_local(client(request), request.headers, host_of(request), request.app[ORIGINS])
+    except Forbidden:
+        return False
 
 
 async def serve_socket(request: web.Request) -> web.StreamResponse:
     """The upgrade, and the socket until it ends."""
     gateway, origins = gateway_of(request), request.app[ORIGINS]
-    if not origins.host_is_ours(request.host):
+    if not host_is_ours(request):
         return misdirected(request)
     if gateway.draining:
         return problem(Draining("the server is going away"))
@@ -142,7 +173,7 @@ async def serve_socket(request: web.Request) -> web.StreamResponse:
     if transport is None:
         return ws
     current_request.set(request_id_of(request))
-    address = request.remote or ""
+    address = address_of(request)
     full = gateway.address_is_full(address)
     connection = Connection(gateway, ws, transport, address)
     connection.trace = request.headers.get("traceparent") if gateway.tracer is not None else None
@@ -150,9 +181,9 @@ async def serve_socket(request: web.Request) -> web.StreamResponse:
     try:
         if full:
             connection.close(TOO_MANY, "too many sockets from this address")
-        elif not origins.allows(request.headers.get("Origin"), request.host):
+        elif not origins.allows(request.headers.get("Origin"), host_of(request)):
             connection.close(FORBIDDEN_ORIGIN, "this origin is not allowed")
-        await connection.run(bearer(request))
+        await connection.run(bearer(request), local=is_local(request))
     finally:
         gateway.closed(connection)
     return ws

@@ -20,7 +20,9 @@ from actors.runtime.errors import BadRequest, StorageUnavailable, Unauthenticate
 from actors.runtime.ports import StoreDown
 from actors.runtime.wire import Refused
 from server import tokens
+from server.http.asker import ORIGINS, client, host_of
 from server.http.contract import KEY_PATTERN
+from server.local_user import LocalLogin, local_practitioner, may_be_local
 from server.ws import protocol
 
 if TYPE_CHECKING:
@@ -69,9 +71,22 @@ def bearer(request: web.Request) -> str | None:
     return token.strip() if scheme.lower() == "bearer" and token.strip() and token.isascii() else None
 
 
+async def is_local(request: web.Request) -> bool:
+    """Whether the request is the local user's, whose account is there then. Raises Forbidden for a foreign page."""
+    gateway = gateway_of(request)
+    if not gateway.settings.local_user or "Authorization" in request.headers:
+        return False
+    if not may_be_local(client(request), request.headers, host_of(request), request.app[ORIGINS]):
+        return False
+    await local_practitioner(gateway)
+    return True
+
+
 async def auth_session(request: web.Request) -> Any:
     """The login that the request comes with. Raises Unauthenticated, StorageUnavailable."""
     token = bearer(request)
+    if token is None and await is_local(request):
+        return LocalLogin()
     if token is None:
         raise Unauthenticated("a bearer token is required")
     try:

@@ -1,4 +1,4 @@
-"""Who really asks, where proxies stand between: ``X-Forwarded-For``, ``-Proto``, ``-Host`` and RFC 9110's ``Forwarded``. Pure.
+"""Who really asks, where proxies stand between: ``X-Forwarded-For``, ``-Proto``, ``-Host`` and RFC 7239's ``Forwarded``. Pure.
 
 Anybody can write these headers, so they count only where the peer is a proxy that the settings trust, and of what they say
 only what a trusted proxy added: the addresses are read from the right, and the first that is not a trusted proxy's is the

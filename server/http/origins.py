@@ -7,23 +7,30 @@ an Origin, where there is one, the very server that answers, one of its public U
 
 from __future__ import annotations
 
-import ipaddress
+import re
 from collections.abc import Iterable
+from typing import Final
 from urllib.parse import urlsplit
+
+from server.listening import is_loopback
+
+_HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s\[\]:/?#@\\]+)(?::[0-9]{0,5})?")
+"""Stricter than a URL's authority: no user, no blanks. What is let through here is compared, and must have one meaning."""
 
 
 class Origins:
     """The rules of one server."""
 
     def __init__(self, public_urls: Iterable[str], allowed_origins: Iterable[str]) -> None:
+        public_urls = tuple(public_urls)
         self._public = frozenset(map(_origin, public_urls))
-        self._public_hosts = frozenset((urlsplit(url).hostname or "") for url in public_urls)
+        self._public_hosts = frozenset(_plain(urlsplit(url).hostname or "") for url in public_urls)
         self._allowed = frozenset(map(_origin, allowed_origins))
 
     def host_is_ours(self, host: str) -> bool:
         """Whether the Host header names this server."""
         name = _hostname(host)
-        return is_loopback(name) or name in self._public_hosts
+        return name != "" and (is_loopback(name) or name in self._public_hosts)
 
     def allows(self, origin: str | None, host: str) -> bool:
         """Whether a request with this Origin may be served. None is not a browser's cross-origin request."""
@@ -31,6 +38,11 @@ class Origins:
             return True
         given = _origin(origin)
         return given in self._public or given in self._allowed or self._is_this_server(given, host)
+
+    @property
+    def any_foreign(self) -> bool:
+        """Whether answers may differ by Origin, which caches must know."""
+        return bool(self._allowed)
 
     def is_foreign_but_allowed(self, origin: str) -> bool:
         """Whether the settings allow an origin that is not the server's own: it needs CORS headers."""
@@ -48,21 +60,14 @@ class Origins:
         return page.scheme in ("http", "https") and loopback and same_port
 
 
-def is_loopback(name: str) -> bool:
-    """Whether a host name means this machine for every resolver."""
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
-
-
 def _hostname(host: str) -> str:
-    try:
-        return urlsplit(f"//{host}").hostname or ""
-    except ValueError:
-        return ""
+    found = _HOST.fullmatch(host)
+    return "" if found is None else _plain(found[1].strip("[]"))
+
+
+def _plain(name: str) -> str:
+    """Names are alike in any case, and with the dot of the root or without."""
+    return name.lower().removesuffix(".")
 
 
 def _origin(url: str) -> str:

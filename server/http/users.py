@@ -28,6 +28,7 @@ from actors.runtime.codec import invalid
 from actors.runtime.entity import Address, Caller
 from actors.runtime.errors import NotFound, Unauthenticated
 from server import tokens
+from server.http.asker import address_of
 from server.http.context import (
     ask,
     auth_session,
@@ -68,7 +69,7 @@ def routes() -> list[web.RouteDef]:
 async def register(request: web.Request) -> web.Response:
     """201 with a token; a taken email is 409."""
     gateway, body = gateway_of(request), await json_body(request)
-    gateway.registrations.take(request.remote or "")
+    gateway.registrations.take(address_of(request))
     email, password = c.normal_email(_text(body, "email")), _password(body)
     key = idempotency_key(request)
     practitioner = str(uuid.uuid5(_NAMESPACE, f"{key}|{email}") if key is not None else uuid.uuid4())
@@ -87,7 +88,7 @@ async def register(request: web.Request) -> web.Response:
 async def login(request: web.Request) -> web.Response:
     """200 with a token; one message for a wrong email and a wrong password."""
     gateway, body = gateway_of(request), await json_body(request)
-    gateway.logins_by_address.take(request.remote or "")
+    gateway.logins_by_address.take(address_of(request))
     email, password = c.normal_email(_text(body, "email")), _text(body, "password")[:PASSWORD_MAX]
     gateway.logins_by_email.take(email)
     practitioner, known = await _account(request, email)

@@ -27,6 +27,7 @@ from actors.runtime.ports import StoreDown
 from actors.runtime.trace import request_id as current_request
 from actors.runtime.wire import Answer, Ask, Paged, Refused
 from server import tokens
+from server.local_user import LocalLogin, local_practitioner
 from server.ws import protocol
 from server.ws.closing import TOO_MANY, UNAUTHENTICATED
 from server.ws.protocol import utc_now
@@ -38,8 +39,8 @@ if TYPE_CHECKING:
 _ENTER: Final = practitioner.encode(practitioner.Enter())
 
 
-async def authenticate(connection: Connection, bearer: str | None) -> None:
-    """Until the session stands, or the socket is closing or gone."""
+async def authenticate(connection: Connection, bearer: str | None, *, local: bool = False) -> None:
+    """Until the session stands, or the socket is closing or gone. ``local``: who says nothing is the local user."""
     deadline = asyncio.get_running_loop().time() + connection.gateway.settings.auth_timeout_s
     while connection.caller is None and not connection.closing:
         try:
@@ -54,10 +55,10 @@ async def authenticate(connection: Connection, bearer: str | None) -> None:
         if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
             await connection.answer_close()
             return
-        await _first_frame(connection, message.data if message.type is WSMsgType.TEXT else b"", bearer)
+        await _first_frame(connection, message.data if message.type is WSMsgType.TEXT else b"", bearer, local=local)
 
 
-async def _first_frame(connection: Connection, data: bytes, bearer: str | None) -> None:
+async def _first_frame(connection: Connection, data: bytes, bearer: str | None, *, local: bool) -> None:
     try:
         request = protocol.parse(data, connection.gateway.json_depth).request
     except protocol.Refusal as refusal:
@@ -67,7 +68,7 @@ async def _first_frame(connection: Connection, data: bytes, bearer: str | None) 
     try:
         if not isinstance(request, protocol.Auth):
             raise Unauthenticated("the first frame must be auth")
-        await _enter(connection, request, bearer)
+        await _enter(connection, request, bearer, local=local)
         connection.gateway.measures.requests[protocol.Auth, "ok"] += 1
     except SanghaError as failure:
         connection.gateway.measures.requests[protocol.Auth, failure.code] += 1
@@ -76,26 +77,34 @@ async def _first_frame(connection: Connection, data: bytes, bearer: str | None) 
             connection.close(TOO_MANY if isinstance(failure, Full) else UNAUTHENTICATED, failure.message)
 
 
-async def _enter(connection: Connection, request: protocol.Auth, bearer: str | None) -> None:
+async def _enter(connection: Connection, request: protocol.Auth, bearer: str | None, *, local: bool) -> None:
     if connection.gateway.draining:
         raise Draining("the server is going away")
     if request.guest is not None and request.token is None:
         _enter_as_guest(connection, request, request.guest)
         return
     token = request.token or bearer
+    if token is None and local:
+        await local_practitioner(connection.gateway)
+        await _enter_account(connection, request, LocalLogin())
+        return
     if token is None:
         raise Unauthenticated("auth needs a token or a guest's name")
     await _enter_with_token(connection, request, token)
 
 
 async def _enter_with_token(connection: Connection, request: protocol.Auth, token: str) -> None:
-    gateway, resume, now_s = connection.gateway, request.resume, time.time()
     try:
-        login = await gateway.queries.auth_session(tokens.hashed(token))
+        login = await connection.gateway.queries.auth_session(tokens.hashed(token))
     except StoreDown as down:
         raise StorageUnavailable("storage does not answer; try again") from down
-    if login is None or login.expires_at.timestamp() <= now_s:
+    if login is None or login.expires_at.timestamp() <= time.time():
         raise Unauthenticated("the token is unknown or has expired")
+    await _enter_account(connection, request, login)
+
+
+async def _enter_account(connection: Connection, request: protocol.Auth, login: Any) -> None:
+    gateway, resume, now_s = connection.gateway, request.resume, time.time()
     owner = str(login.practitioner_id)
     earlier = gateway.keys.resume_account(resume.session, owner, now_s) if resume else None
     identity = earlier or gateway.new_identity(owner, guest=False, now_s=now_s)

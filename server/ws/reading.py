@@ -33,7 +33,7 @@ class Frames(web.WebSocketResponse[bool]):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(
-            compress=False,
+            compress=settings.deflate,
             heartbeat=settings.heartbeat_s,
             max_msg_size=settings.frame_bytes + 1,
             autoclose=False,

@@ -101,10 +101,10 @@ class Connection:
 
     # --- life --------------------------------------------------------------------------------------------------------
 
-    async def run(self, bearer: str | None) -> None:
+    async def run(self, bearer: str | None, *, local: bool = False) -> None:
         """Serve the socket until it has ended."""
         try:
-            await authenticate(self, bearer)
+            await authenticate(self, bearer, local=local)
             await self._serve()
         except Violation as violation:
             await self._hang_up(violation.code)
