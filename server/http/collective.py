@@ -243,7 +243,7 @@ OPERATIONS: Final = (
         body_shown=GROUP_SHOWN,
         reply=shapes.GroupRitualReply,
         status=201,
-        more_replies={200: Following | shapes.GroupRitualReply | shapes.GroupRituals},
+        more_replies={200: (Following, shapes.GroupRitualReply, shapes.GroupRituals)},
         errors=(*ENTITY, "not_found", "forbidden", "conflict", "full"),
         examples=(
             Example(name="join_group", body={"space": "{create_space.id}", "action": "join"}),

@@ -87,6 +87,19 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     errors: Annotated[list[FieldProblem] | UnsetType, Meta(description="which fields were wrong")] = UNSET
 
 
+def problem_of(status: int, code: str, detail: str, retryable: bool) -> dict[str, Any]:
+    """A ``Problem`` as JSON values."""
+    return {
+        "type": f"urn:sangha:error:{code}",
+        "title": code.replace("_", " "),
+        "status": status,
+        "detail": detail,
+        "error": detail,
+        "code": code,
+        "retryable": retryable,
+    }
+
+
 class Example(msgspec.Struct, frozen=True, kw_only=True):
     """A request that works, as the document shows it and a test sends it.
 
@@ -130,7 +143,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """The type of the JSON answer; None is an empty 204, or what ``media`` says."""
     status: int = 200
     more_replies: Mapping[int, Any] = {}
-    """Other statuses that are no errors, and their types."""
+    """Other statuses that are no errors, and their types; a tuple: one of them."""
     media: str = JSON
     reply_headers: Mapping[str, str] = {}
     """Names of headers of the answer, and what they say."""

@@ -8,7 +8,7 @@ import orjson
 from aiohttp import web
 
 from actors.runtime.errors import SanghaError
-from server.http.contract import STATUS, WITH_RETRY_AFTER
+from server.http.contract import STATUS, WITH_RETRY_AFTER, problem_of
 from server.ws.protocol import error_body
 
 __all__ = ["STATUS", "problem", "problem_response"]
@@ -25,14 +25,7 @@ def problem(failure: SanghaError) -> web.Response:
 def problem_response(status: int, body: dict[str, Any], failure: SanghaError | None = None) -> web.Response:
     """``body`` is ``{code, message, retryable, errors?}``."""
     detail = body.pop("message")
-    document = {
-        "type": f"urn:sangha:error:{body['code']}",
-        "title": body["code"].replace("_", " "),
-        "status": status,
-        "detail": detail,
-        "error": detail,  # the name under which some of the seeds' clients read it
-        **body,
-    }
+    document = problem_of(status, body["code"], detail, body["retryable"]) | body
     headers = {}
     if status in WITH_RETRY_AFTER:
         headers["Retry-After"] = str(

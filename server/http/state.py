@@ -44,9 +44,15 @@ class TransformBody(msgspec.Struct, frozen=True, kw_only=True):
 def _change_shown(name: str) -> type[msgspec.Struct]:
     parameters, _ = CHANGES[name]
     title = "".join(word.capitalize() for word in name.split("_"))
-    fields = [("transformation_type", Literal[name]), ("parameters", parameters)]
-    namespace = {"__doc__": parameters.__doc__}
-    return msgspec.defstruct(f"{title}Body", fields, kw_only=True, namespace=namespace, module=__name__)
+    return msgspec.defstruct(
+        f"{title}Body",
+        [("parameters", parameters)],
+        tag_field="transformation_type",
+        tag=name,
+        kw_only=True,
+        namespace={"__doc__": parameters.__doc__},
+        module=__name__,
+    )
 
 
 _SHOWN: Final = tuple(_change_shown(name) for name in CHANGES)
