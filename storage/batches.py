@@ -21,10 +21,10 @@ CHECKPOINT_COLUMNS: Final = 7
 
 
 class RowStatement(msgspec.Struct, frozen=True, kw_only=True):
-    """One statement of ``sql/rows`` with its argument: a JSON array of rows, or ids."""
+    """One statement beside the commit's own, with its arguments: of ``sql/rows`` a JSON array of rows, or ids."""
 
     name: str
-    argument: bytes | list[str]
+    arguments: tuple[Any, ...]
 
 
 def commit_arguments(batch: Batch, seal: Seal | None) -> list[Any]:
@@ -38,15 +38,25 @@ def commit_arguments(batch: Batch, seal: Seal | None) -> list[Any]:
 
 
 def row_statements(batch: Batch, seal: Seal | None) -> list[RowStatement]:
-    """What the batch's rows need, in (table, id) order. Raises BadValue."""
-    statements = []
+    """What the batch's purges and rows need, the rows in (table, id) order. Raises BadValue."""
+    statements = [
+        RowStatement(name=f"rows/{purge.table}.purge", arguments=(purge.practitioner, purge.limit))
+        for purge in batch.purges
+    ]
     for writes in coalesce(batch.rows):
         if writes.deletes:
-            statements.append(RowStatement(name=f"rows/{writes.table}.delete", argument=writes.deletes))
+            statements.append(RowStatement(name=f"rows/{writes.table}.delete", arguments=(writes.deletes,)))
         if writes.upserts:
             rows = [kept(row, writes.table, seal) for row in writes.upserts]
-            statements.append(RowStatement(name=f"rows/{writes.table}.upsert", argument=encode_json(rows)))
+            statements.append(RowStatement(name=f"rows/{writes.table}.upsert", arguments=(encode_json(rows),)))
     return statements
+
+
+def forget_statements(batch: Batch, kind: str) -> list[RowStatement]:
+    """What deletes events, after the batch's checkpoints are there."""
+    return [
+        RowStatement(name="shard/forget", arguments=(kind, forget.entity_id, forget.limit)) for forget in batch.forgets
+    ]
 
 
 def last_alarms(alarms: Iterable[Alarm]) -> list[Alarm]:

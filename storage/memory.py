@@ -20,6 +20,7 @@ from actors.runtime.ports import (
     Claim,
     CommitAborted,
     Fenced,
+    Forget,
     FoundOperations,
     JournalRow,
     Loaded,
@@ -104,7 +105,7 @@ class MemoryStore:
         self._check_epoch()
         try:
             encode_json([dict(found.sessions) for found in batch.checkpoints])
-            tables = self._rows_after(coalesce(batch.rows))
+            tables = self._rows_after(coalesce(batch.rows), self._purged(batch))
         except BadValue as error:
             raise CommitAborted(str(error), data_error=True) from error
         claims = self._claims_after(last_claims(batch.claims))
@@ -118,6 +119,26 @@ class MemoryStore:
             known = self.database.checkpoints.get((self._kind, found.entity_id))
             if known is None or known.seq < found.seq:
                 self.database.checkpoints[self._kind, found.entity_id] = found
+        for forget in batch.forgets:
+            self._forget(forget)
+
+    def _forget(self, forget: Forget) -> None:
+        checkpoint = self.database.checkpoints.get((self._kind, forget.entity_id))
+        if checkpoint is not None:
+            events = self._events(forget.entity_id)
+            gone = {row.seq for row in events[: forget.limit] if row.seq <= checkpoint.seq}
+            kept = [row for row in events if row.seq not in gone]
+            self.database.journal[self._kind, forget.entity_id] = kept
+
+    def _purged(self, batch: Batch) -> dict[str, dict[str, dict[str, Any]]]:
+        """The tables without what the batch purges."""
+        tables = dict(self.database.tables)
+        for purge in batch.purges:
+            rows = tables[purge.table]
+            theirs = [id_ for id_, row in rows.items() if str(row["practitioner_id"]) == purge.practitioner]
+            gone = set(theirs[: purge.limit])
+            tables[purge.table] = {id_: row for id_, row in rows.items() if id_ not in gone}
+        return tables
 
     def _check_journal(self, rows: Sequence[JournalRow]) -> None:
         there = {(row.entity_id, row.seq) for row in rows}
@@ -131,12 +152,12 @@ class MemoryStore:
             if "\0" in f"{row.entity_id}{row.event_type}{row.operation_id}":
                 raise CommitAborted("NUL in a text", data_error=True)
 
-    def _rows_after(self, writes: Sequence[TableWrites]) -> dict[str, dict[str, dict[str, Any]]]:
-        after = {}
+    def _rows_after(
+        self, writes: Sequence[TableWrites], before: dict[str, dict[str, dict[str, Any]]]
+    ) -> dict[str, dict[str, dict[str, Any]]]:
+        after = _with_whom_they_referred_to(before, writes)
         for part in writes:
-            rows = {
-                row_id: row for row_id, row in self.database.tables[part.table].items() if row_id not in part.deletes
-            }
+            rows = {row_id: row for row_id, row in after[part.table].items() if row_id not in part.deletes}
             for values in part.upserts:
                 if TABLES[part.table].insert_only and str(values["id"]) in rows:
                     raise CommitAborted(f"{part.table}: {values['id']} is there", data_error=True, conflict=True)
@@ -145,7 +166,7 @@ class MemoryStore:
             after[part.table] = rows
         for part in writes:
             for values in part.upserts:
-                _check_references(part.table, values, self.database.tables | after)
+                _check_references(part.table, values, after)
         return after
 
     def _claims_after(self, changes: Sequence[Claim]) -> dict[tuple[str, str], HeldClaim]:
@@ -263,10 +284,23 @@ def _checked(table: str, values: Mapping[str, Any]) -> Mapping[str, Any]:
     return values
 
 
+def _with_whom_they_referred_to(
+    before: dict[str, dict[str, dict[str, Any]]], writes: Sequence[TableWrites]
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """The tables without what goes with deleted practitioners."""
+    gone = {row_id for part in writes if part.table == "practitioners" for row_id in part.deletes}
+    owned = [name for name, shape in TABLES.items() if "practitioners" in shape.references.values()] if gone else []
+    kept = {
+        name: {id_: row for id_, row in before[name].items() if str(row.get("practitioner_id")) not in gone}
+        for name in owned
+    }
+    return before | kept
+
+
 def _check_references(
     table: str, values: Mapping[str, Any], tables: Mapping[str, Mapping[str, Mapping[str, Any]]]
 ) -> None:
-    """What PostgreSQL would refuse at the end of the commit. (It cascades deletes too; the twin does not.)"""
+    """What PostgreSQL would refuse at the end of the commit."""
     for column, other in TABLES[table].references.items():
         if values.get(column) is not None and str(values[column]) not in tables[other]:
             raise CommitAborted(f"{table}: {column} refers to nothing", data_error=True)

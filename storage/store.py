@@ -48,7 +48,7 @@ from actors.runtime.ports import (
     RememberedOperation,
     StoreDown,
 )
-from storage.batches import RowStatement, commit_arguments, row_statements
+from storage.batches import RowStatement, commit_arguments, forget_statements, row_statements
 from storage.pool import (
     CLIENT_TIMEOUT_S,
     DRIVER_ERRORS,
@@ -172,7 +172,7 @@ class PostgresStore:
                 raise CommitAborted("an earlier commit is in doubt: settle it first")
             try:
                 arguments = commit_arguments(batch, self._seal)
-                rows = row_statements(batch, self._row_seal)
+                rows = row_statements(batch, self._row_seal) + forget_statements(batch, self._kind)
             except BadValue as error:
                 raise CommitAborted(str(error), data_error=True) from error
             writer = await self._writer_again()
@@ -350,7 +350,7 @@ class _Flight:
         await self.writer.execute("BEGIN")
         await self.commit.fetchval(*self.arguments)
         for row in self.rows:
-            await self.writer.execute(statement(row.name), row.argument)
+            await self.writer.execute(statement(row.name), *row.arguments)
         self.sent = True
         await self.writer.execute("COMMIT")
 

@@ -25,7 +25,7 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     sealed_text: frozenset[str] = frozenset()
     """text columns that hold ``sealed:`` and an envelope where a key is set."""
     references: Mapping[str, str] = {}
-    """Column → the table that it refers to, checked when a batch commits."""
+    """Column → the table that it refers to, checked when a batch commits. What refers to a practitioner goes with them."""
     insert_only: bool = False
     """A row is written once; an upsert of one that is there aborts."""
 
@@ -64,6 +64,7 @@ TABLES: Final[Mapping[str, Table]] = {
         "id practitioner_id token_hash created_at expires_at revoked_at",
         "id practitioner_id token_hash expires_at",
         unique="token_hash",
+        references={"practitioner_id": "practitioners"},
     ),
     "collective_spaces": _table(
         "id name purpose tradition facilitator_id participant_limit current_participants shared_state ritual_schedule"
@@ -106,6 +107,10 @@ TABLES: Final[Mapping[str, Table]] = {
         " wasm_module_hash module_language author_id usage_count effectiveness_rating is_public created_at abi"
         " rating_count builtin withdrawn_at updated_at module_bytes",
         "id name description intent",
+    ),
+    "space_members": _table(
+        "id space_id practitioner_id participant known_at departed_at",
+        "id space_id practitioner_id",
     ),
 }
 

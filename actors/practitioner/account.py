@@ -57,6 +57,8 @@ def profile_fields(profile: e.Profile) -> dict[str, Any]:
 def register(state: PractitionerState, command: c.Register, context: Context) -> Decision:
     """The account begins."""
     own(state, context)
+    if state.erased_at is not None:
+        raise Conflict("this Idempotency-Key was used for an account that is deleted; use another")
     if state.created_at is not None:
         raise Conflict("the account exists already")
     profile = e.Profile(

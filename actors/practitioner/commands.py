@@ -17,13 +17,16 @@ from msgspec import UNSET, Meta, UnsetType
 from actors.practitioner.archetypal_state import ArchetypalState
 from actors.ritual.values import INTENTION_MAX, PARAMETERS_BYTES, Brief
 from actors.runtime.codec import CommandCodec, Uuid, has_nul, invalid
-from actors.runtime.entity import Struct
+from actors.runtime.entity import Address, Struct
 from actors.runtime.errors import FieldError, TooLarge
 
 EMAIL_MAX: Final = 255
 """The seed's VARCHAR(255)."""
 PREFERENCES_BYTES: Final = 16 * 1024
 """Of the JSON of each of preferences and alignments: as much as a message."""
+
+FAREWELLS_MAX: Final = 1_000
+"""Of one command, which is journaled and whose effects are looked at after each answer; the gateway finds the rest."""
 
 Email = Annotated[str, Meta(min_length=3, max_length=EMAIL_MAX)]
 ShortText = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"^(?!\s*$)[^\x00]*$")]
@@ -113,6 +116,26 @@ class PutArchetypalState(Command, frozen=True, kw_only=True, tag="put_archetypal
 
 class Enter(Command, frozen=True, kw_only=True, tag="enter", forbid_unknown_fields=True):
     """A session of the account begins to follow the practitioner's own stream."""
+
+
+class Farewell(Struct, frozen=True, kw_only=True):
+    """What another entity is told when the account goes: a command of its own."""
+
+    target: Address
+    command: bytes
+
+
+class DeleteAccount(Command, frozen=True, kw_only=True, tag="delete_account", forbid_unknown_fields=True):
+    """The account ends. Answered when nothing of it is left (the runtime asks ``AwaitErasure`` in its place).
+
+    Whom to tell is what the gateway found, and no part of what a retry must repeat.
+    """
+
+    farewells: Annotated[tuple[Farewell, ...], Meta(max_length=FAREWELLS_MAX)] = ()
+
+
+class AwaitErasure(Command, frozen=True, kw_only=True, tag="await_erasure", forbid_unknown_fields=True):
+    """Answered when nothing of the account is left. For the runtime alone."""
 
 
 class NotifyInvitation(Command, frozen=True, kw_only=True, tag="notify_invitation", forbid_unknown_fields=True):
@@ -232,6 +255,8 @@ PractitionerCommand = (
     | UpdateProfile
     | PutArchetypalState
     | Enter
+    | DeleteAccount
+    | AwaitErasure
     | NotifyInvitation
     | GetState
     | TransformState

@@ -8,12 +8,12 @@ in a push, a snapshot or a profile.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, ClassVar, Final
 
 from msgspec import structs
 
-from actors.practitioner import account, current_state, owed, pushes, reflection, runs
+from actors.practitioner import account, current_state, leaving, owed, pushes, reflection, runs
 from actors.practitioner import commands as c
 from actors.practitioner import events as e
 from actors.practitioner.account import SESSIONS_MAX, display_name, profile_object
@@ -32,10 +32,13 @@ from actors.runtime.entity import (
     Published,
     Push,
     Row,
+    Tick,
 )
 from actors.runtime.errors import Forbidden, NotFound
 
 __all__ = ["SESSIONS_MAX", "PractitionerKind", "PractitionerLimits", "display_name", "profile_object"]
+
+NO_TIME: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 Decide = Callable[[PractitionerState, Any, Context], Decision]
 
@@ -59,6 +62,8 @@ class PractitionerKind(Kept):
             c.GetProfile: account.get_profile,
             c.UpdateProfile: account.update_profile,
             c.Enter: account.enter,
+            c.DeleteAccount: leaving.delete_account,
+            c.AwaitErasure: leaving.await_erasure,
             c.NotifyInvitation: account.notify_invitation,
             c.GetState: current_state.get_state,
             c.PutArchetypalState: current_state.put_archetypal_state,
@@ -86,12 +91,17 @@ class PractitionerKind(Kept):
         return type(command) is c.Enter
 
     def request(self, command: Any, data: bytes) -> bytes:
-        """All but what the gateway looked up: of a ritual's brief and of the run to reflect on, the id alone."""
+        """All but what the gateway looked up (of a ritual's brief and of the run to reflect on, the id alone) or took from
+        its clock (a login's end)."""
         match command:
             case c.RunRitual() | c.RunInGroup():
                 named = isinstance(command, c.RunRitual) and command.ritual
                 brief = Brief(id="" if named else command.brief.id, name="", module_hash="")
                 return c.encode(structs.replace(command, brief=brief))
+            case c.DeleteAccount():
+                return b"delete"
+            case c.OpenSession():
+                return c.encode(structs.replace(command, expires_at=NO_TIME))
             case c.AnnotateRun(newest=True):
                 return c.encode(structs.replace(command, run=command.ritual))
             case c.Reflect(run=run):
@@ -106,6 +116,8 @@ class PractitionerKind(Kept):
                 return c.AwaitRun(run=run_id_of(operation))
             case c.RunInGroup(group=group):
                 return c.AwaitContribution(group=group)
+            case c.DeleteAccount():
+                return c.AwaitErasure()
             case c.Reflect() if operation is not None:
                 return c.AwaitReflection(id=reflection.reflection_id_of(operation))
             case _:
@@ -119,7 +131,9 @@ class PractitionerKind(Kept):
         """What the command does. Raises SanghaError."""
         if isinstance(command, SIGNALS):
             return self._signal(state, command, context)
-        if state.created_at is None and type(command) is not c.Register:
+        if state.leaving is not None:
+            return leaving.while_leaving(state, command, context)
+        if state.created_at is None and type(command) not in (c.Register, c.AwaitErasure):
             raise NotFound("there is no such practitioner")
         return self._decide[type(command)](state, command, context)
 
@@ -134,9 +148,13 @@ class PractitionerKind(Kept):
         match signal:
             case EffectDone(id=id_) if id_.startswith("run-"):
                 return runs.ended(state, signal, context, self.limits)
+            case EffectDone(id=id_) if id_.startswith("farewell-"):
+                return leaving.settled(state, id_, context)
             case EffectDone(id=id_):
                 answered = reflection.answered if id_.startswith("consult-") else runs.settled
                 return answered(state, signal, context)
+            case Tick() | AlarmFired(name=leaving.ERASE):
+                return leaving.go_on(state, context)
             case AlarmFired(name=runs.DEADLINE):
                 return runs.overdue(state, signal, context, self.limits)
             case AlarmFired(name=reflection.DEADLINE):
@@ -170,7 +188,7 @@ class PractitionerKind(Kept):
 
     def may_read(self, state: PractitionerState, context: Context) -> None:
         """The practitioner alone. Raises NotFound, Forbidden."""
-        if state.created_at is None:
+        if state.created_at is None or state.leaving is not None:
             raise NotFound("there is no such practitioner")
         if context.caller is None or context.caller.practitioner != state.id:
             raise Forbidden("this stream is another practitioner's")

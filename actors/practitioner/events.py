@@ -11,7 +11,7 @@ from msgspec import UNSET, UnsetType
 from actors.oracle.values import Consult, Insight
 from actors.practitioner.archetypal_state import ArchetypalState
 from actors.practitioner.chain import Version
-from actors.practitioner.commands import PrivacyLevel
+from actors.practitioner.commands import Farewell, PrivacyLevel
 from actors.practitioner.transformation import TransformationResult
 from actors.ritual.values import Brief, FailureCode
 from actors.runtime.codec import Codec
@@ -210,6 +210,26 @@ class ReflectionFailed(Struct, frozen=True, kw_only=True, tag="reflection_failed
     id: str
 
 
+class AccountLeaving(Struct, frozen=True, kw_only=True, tag="account_leaving"):
+    """The account is to be erased. Not published, as the next two."""
+
+    farewells: tuple[Farewell, ...] = ()
+
+
+class AccountPurged(Struct, frozen=True, kw_only=True, tag="account_purged"):
+    """Some rows of these tables are gone, of a large account. So many steps are left: all but the states, then those."""
+
+    first: int
+    last: int
+    tables: tuple[str, ...] = ()
+
+
+class AccountErased(Struct, frozen=True, kw_only=True, tag="account_erased"):
+    """All of it is gone, this event with it. ``email`` is free again."""
+
+    email: str
+
+
 PractitionerEvent = (
     Registered
     | ProfileUpdated
@@ -228,6 +248,9 @@ PractitionerEvent = (
     | ReflectionRequested
     | InsightReceived
     | ReflectionFailed
+    | AccountLeaving
+    | AccountPurged
+    | AccountErased
 )
 
 codec: Final[Codec[PractitionerEvent]] = Codec(PractitionerEvent, FORMAT)

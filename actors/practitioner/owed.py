@@ -5,11 +5,9 @@ Sessions owe nothing: they end by their own date wherever they are looked at.
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from actors.oracle import values as oracle
+from actors.practitioner import leaving, runs
 from actors.practitioner import reflection as reflections
-from actors.practitioner import runs
 from actors.practitioner.events import Run
 from actors.practitioner.state import PractitionerState, Rated, Use, number_of_use
 from actors.ritual import commands as ritual
@@ -20,10 +18,11 @@ from actors.runtime.entity import NOTHING_OWED, Address, Agenda, Effect
 def agenda(state: PractitionerState) -> Agenda:
     """Alarms and effects. It is asked for after every change, most of which find nothing owed."""
     run, reflection = state.run, state.reflection
-    if run is None and reflection is None and not state.uses and not state.ratings:
+    if run is None and reflection is None and not state.uses and not state.ratings and state.leaving is None:
         return NOTHING_OWED
-    alarms: dict[str, datetime] = {}
+    alarms = leaving.alarms(state)
     effects = [_use(state, id_, use) for id_, use in state.uses.items()]
+    effects += leaving.farewells(state)
     effects += [_rating(state, id_, rated) for id_, rated in state.ratings.items()]
     if run is not None:
         alarms[runs.DEADLINE] = run.started_at + runs.DEADLINE_AFTER

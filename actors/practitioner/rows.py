@@ -12,12 +12,13 @@ from typing import Any, Final
 from msgspec import UNSET, structs
 
 from actors.practitioner import events as e
+from actors.practitioner import leaving
 from actors.practitioner.account import profile_fields
 from actors.practitioner.archetypal_state import ArchetypalState
 from actors.practitioner.chain import Version
 from actors.practitioner.state import PractitionerState
 from actors.practitioner.transformation import as_column
-from actors.runtime.entity import ConfirmClaim, Row, Upsert
+from actors.runtime.entity import ConfirmClaim, Delete, ReleaseClaim, Row, Upsert
 
 EMAIL_SCOPE: Final = "practitioner.email"
 MODEL_MAX: Final = 100
@@ -41,6 +42,11 @@ def rows(event: e.PractitionerEvent, state: PractitionerState, at: datetime) -> 
             return (_version(state, version, event.state, event.origin, None, at),)
         case e.InsightReceived():
             return _insight(state, event, at)
+        case e.AccountPurged():
+            return leaving.purges(event, state)
+        case e.AccountErased(email=email):
+            # What refers to the practitioner's row goes with it.
+            return Delete(table="practitioners", id=state.id), ReleaseClaim(scope=EMAIL_SCOPE, name=email)
         case _:
             return _of_a_run(event, state, at)
 

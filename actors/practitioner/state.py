@@ -11,6 +11,7 @@ from msgspec import UNSET, structs
 from actors.practitioner import events as e
 from actors.practitioner.archetypal_state import ArchetypalState
 from actors.practitioner.chain import Version
+from actors.practitioner.commands import Farewell
 from actors.practitioner.transformation import TransformationResult
 from actors.ritual.values import Contribution, group_run_id
 from actors.runtime.codec import Codec
@@ -63,6 +64,16 @@ class Rated(Struct, frozen=True, kw_only=True):
     version: int
 
 
+class Leaving(Struct, frozen=True, kw_only=True):
+    """An account on its way out; see ``leaving``."""
+
+    farewells: Mapping[str, Farewell] = {}
+    """Not yet answered, by effect."""
+    steps: tuple[int, int] | None = None
+    """Of a large account: how many are left. None: not yet counted."""
+    stepped_at: datetime
+
+
 class PractitionerState(Struct, frozen=True, kw_only=True):
     """A practitioner; before ``created_at`` is set there is none."""
 
@@ -98,6 +109,9 @@ class PractitionerState(Struct, frozen=True, kw_only=True):
     reflections_begun: int = 0
     created_at: datetime | None = None
     updated_at: datetime | None = None
+    leaving: Leaving | None = None
+    erased_at: datetime | None = None
+    """There was a practitioner, and nothing else is known of them."""
 
 
 codec: Final[Codec[PractitionerState]] = Codec(PractitionerState, e.FORMAT)
@@ -249,8 +263,11 @@ def _group_settled(state: PractitionerState, event: e.GroupSettled, at: datetime
 
 
 def _effect_settled(state: PractitionerState, event: e.EffectSettled, at: datetime) -> PractitionerState:
+    leaving = state.leaving
+    if leaving is not None:
+        leaving = structs.replace(leaving, farewells=_without(leaving.farewells, event.effect), stepped_at=at)
     return structs.replace(
-        state, uses=_without(state.uses, event.effect), ratings=_without(state.ratings, event.effect)
+        state, uses=_without(state.uses, event.effect), ratings=_without(state.ratings, event.effect), leaving=leaving
     )
 
 
@@ -264,6 +281,30 @@ def _insight_received(state: PractitionerState, event: e.InsightReceived, at: da
 
 def _reflection_failed(state: PractitionerState, event: e.ReflectionFailed, at: datetime) -> PractitionerState:
     return structs.replace(state, reflection=None, insights=_newest(state.insights, event.id, None, RUNS_KEPT))
+
+
+def _leaving(state: PractitionerState, event: e.AccountLeaving, at: datetime) -> PractitionerState:
+    """What only a living account needs is dropped; contributions that were made are kept, for spaces that ask again."""
+    farewells = {f"farewell-{number}": farewell for number, farewell in enumerate(event.farewells, start=1)}
+    return structs.replace(
+        state,
+        leaving=Leaving(farewells=farewells, stepped_at=at),
+        run=None,
+        queue=(),
+        reflection=None,
+        groups={id_: part for id_, part in state.groups.items() if part.contribution is not None},
+    )
+
+
+def _purged(state: PractitionerState, event: e.AccountPurged, at: datetime) -> PractitionerState:
+    assert state.leaving is not None, "no step is decided before"
+    return structs.replace(
+        state, leaving=structs.replace(state.leaving, steps=(event.first, event.last), stepped_at=at)
+    )
+
+
+def _erased(state: PractitionerState, event: e.AccountErased, at: datetime) -> PractitionerState:
+    return PractitionerState(id=state.id, erased_at=at)
 
 
 _FOLD: Final[Mapping[type, Callable[[PractitionerState, Any, datetime], PractitionerState]]] = {
@@ -284,4 +325,7 @@ _FOLD: Final[Mapping[type, Callable[[PractitionerState, Any, datetime], Practiti
     e.ReflectionRequested: _reflection_requested,
     e.InsightReceived: _insight_received,
     e.ReflectionFailed: _reflection_failed,
+    e.AccountLeaving: _leaving,
+    e.AccountPurged: _purged,
+    e.AccountErased: _erased,
 }

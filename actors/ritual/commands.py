@@ -71,6 +71,10 @@ class Withdraw(Command, frozen=True, kw_only=True, tag="withdraw", forbid_unknow
     was scheduled, too), for the module stays, as it does for the replay of runs. The author's."""
 
 
+class Orphan(Command, frozen=True, kw_only=True, tag="orphan", forbid_unknown_fields=True):
+    """The author's account is gone: what they never published is withdrawn. From the author, as their effect."""
+
+
 class GetDetails(Command, frozen=True, kw_only=True, tag="details", forbid_unknown_fields=True):
     """All but the module."""
 
@@ -98,7 +102,7 @@ class Rate(Command, frozen=True, kw_only=True, tag="rate", forbid_unknown_fields
     version: Annotated[int, Meta(ge=1)]
 
 
-RitualCommand = Upload | Edit | Withdraw | GetDetails | GetBrief | GetModule | RecordUse | Rate
+RitualCommand = Upload | Edit | Withdraw | Orphan | GetDetails | GetBrief | GetModule | RecordUse | Rate
 
 codec: Final[CommandCodec[RitualCommand]] = CommandCodec(RitualCommand)
 encode = codec.encode

@@ -51,6 +51,7 @@ class RitualKind(Kept):
             c.Upload: _upload,
             c.Edit: _edit,
             c.Withdraw: _withdraw,
+            c.Orphan: _orphan,
             c.GetDetails: _get_details,
             c.GetBrief: _get_brief,
             c.GetModule: _get_module,
@@ -189,7 +190,7 @@ def _authors(state: RitualState, context: Context) -> None:
 
 def _internal(context: Context) -> None:
     if context.caller is not None:
-        raise Forbidden("uses and ratings come from practitioners' runs")
+        raise Forbidden("this comes from practitioners as their effect, never from a person")
 
 
 # Commands
@@ -249,6 +250,13 @@ def _withdraw(state: RitualState, command: c.Withdraw, context: Context) -> Deci
         return Decision(reply=details(state))
     withdrawn = e.Withdrawn()
     return Decision(events=(withdrawn,), reply=details(evolve(state, withdrawn, context.now)))
+
+
+def _orphan(state: RitualState, command: c.Orphan, context: Context) -> Decision:
+    _internal(context)
+    if state.withdrawn_at is not None or state.about.is_public:
+        return Decision(reply={})
+    return Decision(events=(e.Withdrawn(),), reply={})
 
 
 def _get_details(state: RitualState, command: c.GetDetails, context: Context) -> Decision:

@@ -135,6 +135,10 @@ class Kept:
     events: ClassVar[Codec[Any]]
     states: ClassVar[Codec[Any]]
 
+    def shown(self, published: Any, state: Any) -> Any:
+        """What was published stays as it was."""
+        return published
+
     def event_type(self, event: Any) -> str:
         """The name of an event in the journal."""
         return tag_of(event)

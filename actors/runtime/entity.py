@@ -71,6 +71,8 @@ class Context(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Sessions that follow the stream now, by session."""
     live: Any = None
     request_id: str | None = None
+    seq: int = 0
+    """How many events the entity has had."""
 
 
 class Push(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -183,6 +185,11 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     operation only, and nothing else of the decision counts."""
     unsubscribe: Sequence[str] | Literal["all"] = ()
     """Practitioners (all their sessions) that no longer follow after this decision's own pushes."""
+    revises: bool = False
+    """What was published before reads differently from here on, and the state of before is not to be kept: frames are made
+    anew of the journal, and a checkpoint goes with the commit."""
+    forget: int = 0
+    """A checkpoint goes with the commit, and at most so many of the events at or below it, the oldest first, are deleted."""
 
 
 class Upsert(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -199,6 +206,14 @@ class Delete(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     id: str
 
 
+class Purge(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """At most ``limit`` rows of a practitioner's in a table are no more: a bounded step on the way to none."""
+
+    table: str
+    practitioner: str
+    limit: int
+
+
 class ConfirmClaim(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The claimed name is the entity's for good."""
 
@@ -213,7 +228,10 @@ class ReleaseClaim(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     name: str
 
 
-Row = Upsert | Delete | ConfirmClaim | ReleaseClaim
+Row = Upsert | Delete | Purge | ConfirmClaim | ReleaseClaim
+
+EVERYTHING: Final = 2**31 - 1
+"""As a Decision's ``forget``: all events, however many."""
 
 
 class EntityKind(Protocol):
@@ -261,6 +279,9 @@ class EntityKind(Protocol):
 
     def publish(self, event: Any) -> Published | None:
         """The numbered push of an event; None where it makes none."""
+
+    def shown(self, published: Published, state: Any) -> Published:
+        """A published event as it reads now, under a later state."""
 
     def snapshot(self, state: Any, context: Context) -> Any:
         """What a follower sees of the whole, JSON-able."""

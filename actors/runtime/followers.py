@@ -174,7 +174,7 @@ class Followers:
         for row in rows:
             published = shard.kind.publish(shard.kind.decode_event(row.format, row.data))
             if published is not None and row.stream_offset is not None:
-                events.append((row.stream_offset, row.at, published))
+                events.append((row.stream_offset, row.at, shard.kind.shown(published, cell.state)))
         more = bool(events) and events[-1][0] < cell.head
         self._send(entry.work, Answer(ask.cid, history_json(events, more=more)))
 
@@ -240,7 +240,8 @@ class Followers:
             published = kind.publish(kind.decode_event(row.format, row.data))
             assert published is not None
             assert row.stream_offset is not None
-            frames.append(event_frame(cell.stream, row.stream_offset, row.at, published))
+            shown = kind.shown(published, cell.state)
+            frames.append(event_frame(cell.stream, row.stream_offset, row.at, shown))
         return frames
 
     def _send(self, work: Work, message: wire.ToClient) -> None:

@@ -12,7 +12,7 @@ from typing import Protocol
 
 import msgspec
 
-from actors.runtime.entity import Delete, Upsert
+from actors.runtime.entity import Delete, Purge, Upsert
 
 
 class CommitAborted(Exception):
@@ -93,14 +93,24 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     due_at: datetime | None
 
 
+class Forget(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """At most ``limit`` of an entity's events at or below its checkpoint are deleted, the oldest first; none above it."""
+
+    entity_id: str
+    limit: int
+
+
 class Batch(msgspec.Struct, kw_only=True, gc=False):
-    """All that one transaction writes. Rows are coalesced by (table, id) and written in that order."""
+    """All that one transaction writes. Rows are coalesced by (table, id) and written in that order, after the purges; events
+    are forgotten last, when the batch's own checkpoints are there."""
 
     journal: Sequence[JournalRow] = ()
     rows: Sequence[Upsert | Delete] = ()
     claims: Sequence[Claim] = ()
     alarms: Sequence[Alarm] = ()
     checkpoints: Sequence[Checkpoint] = ()
+    purges: Sequence[Purge] = ()
+    forgets: Sequence[Forget] = ()
 
 
 class Loaded(msgspec.Struct, kw_only=True, gc=False):

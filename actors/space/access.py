@@ -5,6 +5,7 @@
 * an **open** space takes anyone, an **invite** or **private** one its facilitator and whom it invited;
 * a **private** space is not there (``not_found``) for strangers: neither facilitator, nor participant, nor invited;
 * **guests** create and enter open spaces only, and what they created ends with their session;
+* whose **account is deleted** knows of no space any more;
 * only participants speak and pulse. A closed space is not there for anyone.
 """
 
@@ -25,20 +26,28 @@ def caller_of(context: Context) -> Caller:
 def known(state: SpaceState, context: Context) -> Caller:
     """The caller, if there is a space that they may know of. Raises NotFound."""
     caller = caller_of(context)
-    if not state.is_open or (state.access_level == "private" and not _belongs(state, caller)):
+    if (
+        caller.practitioner in state.departed
+        or not state.is_open
+        or (state.access_level == "private" and not _belongs(state, caller))
+    ):
         raise NotFound("there is no such space")
     return caller
 
 
 def _belongs(state: SpaceState, caller: Caller) -> bool:
     who = caller.practitioner
-    return who in state.participants or who == state.facilitator or (who in state.invited and not caller.guest)
+    return who in state.participants or _facilitates(state, who) or (who in state.invited and not caller.guest)
+
+
+def _facilitates(state: SpaceState, who: str) -> bool:
+    return bool(who) and who == state.facilitator
 
 
 def facilitator(state: SpaceState, context: Context) -> Caller:
     """The caller, if the space is theirs. Raises NotFound, Forbidden."""
     caller = known(state, context)
-    if caller.practitioner != state.facilitator:
+    if not _facilitates(state, caller.practitioner):
         raise Forbidden("only the facilitator may do this")
     return caller
 
@@ -55,7 +64,7 @@ def participant(state: SpaceState, context: Context) -> Caller:
 def reader(state: SpaceState, context: Context) -> Caller:
     """The caller, if they may read what happened in the space. Raises NotFound, Forbidden."""
     caller = known(state, context)
-    if caller.practitioner not in state.participants and caller.practitioner != state.facilitator:
+    if caller.practitioner not in state.participants and not _facilitates(state, caller.practitioner):
         raise Forbidden("only participants read a space's history")
     return caller
 

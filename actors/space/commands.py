@@ -138,6 +138,18 @@ class AbortRitual(Command, frozen=True, kw_only=True, tag="ritual_abort", forbid
     ritual_run: Uuid | None = None
 
 
+class Depart(Command, frozen=True, kw_only=True, tag="depart", forbid_unknown_fields=True):
+    """An account that had to do with the space is being deleted. From the practitioner, as their effect, or the gateway."""
+
+    practitioner: Uuid
+
+
+class FinishDeparture(Command, frozen=True, kw_only=True, tag="finish_departure", forbid_unknown_fields=True):
+    """The space's stored events no longer have the name of an account that is gone. From the gateway."""
+
+    practitioner: Uuid
+
+
 class GetRitual(Command, frozen=True, kw_only=True, tag="ritual_get", forbid_unknown_fields=True):
     """``{current, last, scheduled}`` of the space's group rituals, for whoever may read it."""
 
@@ -157,6 +169,8 @@ SpaceCommand = (
     | Pulse
     | BeginRitual
     | AbortRitual
+    | Depart
+    | FinishDeparture
     | GetRitual
     | GetSpace
 )

@@ -39,13 +39,13 @@ from actors.runtime.entity import (
     Upsert,
 )
 from actors.runtime.errors import BadRequest, Conflict, FieldError, Forbidden, Full, TooLarge
-from actors.space import access, conduct, facilitation, showing, telling
+from actors.space import access, conduct, departing, facilitation, showing, telling
 from actors.space import commands as c
 from actors.space import events as e
 from actors.space import group_events as r
 from actors.space import presence as p
 from actors.space.showing import space_object
-from actors.space.state import SpaceState, changes, decode, encode, evolve
+from actors.space.state import Participant, SpaceState, changes, decode, encode, evolve
 
 SLUG_SCOPE: Final = "space.slug"
 SWEEP: Final = "sweep"
@@ -59,7 +59,7 @@ _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 _CHANGES_THE_ROW: Final = frozenset(
-    {e.Created, e.Updated, e.Joined, e.Left, e.Closed, r.RitualIntegration, r.RitualInsight}
+    {e.Created, e.Updated, e.Joined, e.Left, e.Closed, e.Departed, r.RitualIntegration, r.RitualInsight}
 )
 _BODY: Final = showing.BODIES
 
@@ -97,6 +97,8 @@ class SpaceKind(Kept):
             c.Pulse: self._pulse,
             c.BeginRitual: self._begin_ritual,
             c.AbortRitual: self._abort_ritual,
+            c.Depart: departing.depart,
+            c.FinishDeparture: departing.finish,
             c.GetRitual: self._get_ritual,
             c.GetSpace: self._get,
             EffectDone: self._effect_done,
@@ -145,19 +147,21 @@ class SpaceKind(Kept):
         return evolve(state, event, at)
 
     def rows(self, event: e.SpaceEvent, state: SpaceState, at: datetime) -> Iterable[Row]:
-        """The row of ``collective_spaces``, the slug's claim with the first and the last of them, a group's insight."""
-        if type(event) not in _CHANGES_THE_ROW:
-            return ()
+        """The row of ``collective_spaces``, the slug's claim with the first and the last of them, those of ``space_members``,
+        a group's insight."""
         if type(event) is r.RitualInsight:
             return () if event.insight is None else (telling.insight_row(event, event.insight, state.id, at),)
+        members = departing.member_rows(event, state, at)
+        if type(event) not in _CHANGES_THE_ROW:
+            return members
         row = Upsert(table="collective_spaces", values=showing.row(state))
         if state.slug is None:
-            return (row,)
+            return (row, *members)
         if type(event) is e.Created:
-            return row, ConfirmClaim(scope=SLUG_SCOPE, name=state.slug)
+            return row, ConfirmClaim(scope=SLUG_SCOPE, name=state.slug), *members
         if type(event) is e.Closed:
             return row, ReleaseClaim(scope=SLUG_SCOPE, name=state.slug)
-        return (row,)
+        return (row, *members)
 
     def agenda(self, state: SpaceState) -> Agenda:
         """The sweep, the end of a guest's space, notifications not yet delivered, and what group rituals owe."""
@@ -177,6 +181,10 @@ class SpaceKind(Kept):
         if body is None:
             return None
         return Published(event=tag_of(event), body=body(event), sender=telling.sender(event))
+
+    def shown(self, published: Published, state: SpaceState) -> Published:
+        """Of an account that is gone only the id is told."""
+        return departing.shown(published, state)
 
     def snapshot(self, state: SpaceState, context: Context) -> dict[str, Any]:
         """The space, its participants, who is present, how much their phases agree, and the group ritual under way."""
@@ -305,7 +313,13 @@ class SpaceKind(Kept):
         if len(state.participants) >= state.participant_limit:
             raise Full(f"{state.participant_limit} participants are in the space, which is its limit")
         sweep_at = context.now + self._participant_grace if state.sweep_at is None else None
-        joined = e.Joined(by=caller.practitioner, by_name=caller.name, guest=caller.guest, sweep_at=sweep_at)
+        joined = e.Joined(
+            by=caller.practitioner,
+            by_name=caller.name,
+            guest=caller.guest,
+            sweep_at=sweep_at,
+            facilitates=not state.facilitator and not caller.guest,
+        )
         return _joined(state, context, (joined,))
 
     def _leave(self, state: SpaceState, command: c.Leave, context: Context) -> Decision:
@@ -314,8 +328,9 @@ class SpaceKind(Kept):
         if caller.practitioner not in state.participants:
             return Decision(reply=reply, unsubscribe=(caller.practitioner,))
         live = _live(context)
+        guest = state.participants[caller.practitioner].guest
         return Decision(
-            events=(_by(e.Left, caller),),
+            events=(e.Left(by=caller.practitioner, by_name=caller.name, guest=guest),),
             reply=reply,
             unsubscribe=(caller.practitioner,),
             live=msgspec.structs.replace(live, pulses=p.silenced(live.pulses, caller.practitioner)),
@@ -391,7 +406,7 @@ class SpaceKind(Kept):
         away = p.absences(live.presence, here, state.participants, state.away)
         gone = [who for who, since in away.items() if now - since >= self._participant_grace]
         still_away = {who: since for who, since in away.items() if now - since < self._participant_grace}
-        left = tuple(e.Left(by=who, by_name=state.participants[who].name, reason="absent") for who in gone)
+        left = tuple(_absent(who, state.participants[who]) for who in gone)
         remain = len(gone) < len(state.participants)
         next_at = self._next_sweep(now, still_away) if remain else None
         return Decision(
@@ -485,6 +500,10 @@ def _session_end(caller: Caller) -> datetime | None:
 
 def _by(event: Callable[..., Any], caller: Caller) -> Any:
     return event(by=caller.practitioner, by_name=caller.name)
+
+
+def _absent(who: str, member: Participant) -> e.Left:
+    return e.Left(by=who, by_name=member.name, reason="absent", guest=member.guest)
 
 
 def _joined(state: SpaceState, context: Context, events: Sequence[Any]) -> Decision:

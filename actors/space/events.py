@@ -20,6 +20,8 @@ from actors.space.commands import AccessLevel
 from actors.space.group_events import GroupEvent
 
 FORMAT: Final = 1
+DEPARTED: Final = "departed"
+"""The name of whoever's account is deleted."""
 
 
 class Created(Struct, frozen=True, kw_only=True, tag="created"):
@@ -82,6 +84,8 @@ class Joined(Struct, frozen=True, kw_only=True, tag="joined"):
     by_name: str | None = None
     guest: bool = False
     sweep_at: datetime | None = None
+    facilitates: bool = False
+    """The facilitator's seat was vacant, and is theirs now."""
 
 
 class Renamed(Struct, frozen=True, kw_only=True, tag="renamed"):
@@ -97,6 +101,8 @@ class Left(Struct, frozen=True, kw_only=True, tag="left"):
     by: str
     by_name: str | None = None
     reason: Literal["left", "absent"] = "left"
+    guest: bool = False
+    """For the row of an account; not told of those who left before there were any."""
 
 
 class Swept(Struct, frozen=True, kw_only=True, tag="swept"):
@@ -125,11 +131,27 @@ class Message(Struct, frozen=True, kw_only=True, tag="message"):
 
 
 class Closed(Struct, frozen=True, kw_only=True, tag="closed"):
-    """The end: by the facilitator, or with the session of the guest who made the space."""
+    """The end: by the facilitator, with the session of the guest who made the space, or with the account of the last who could
+    enter it."""
 
     by: str | None = None
     by_name: str | None = None
-    reason: Literal["closed", "guest"] = "closed"
+    reason: Literal["closed", "guest", "departed"] = "closed"
+
+
+class Departed(Struct, frozen=True, kw_only=True, tag="departed"):
+    """An account is deleted: whatever ``by`` said is from ``departed`` from here on. ``facilitator`` is set where that was
+    theirs: whose it is now, None where it is vacant."""
+
+    by: str
+    by_name: str | None = None
+    facilitator: str | UnsetType | None = UNSET
+
+
+class DepartureFinished(Struct, frozen=True, kw_only=True, tag="departure_finished"):
+    """No stored event has their name any more. Not published."""
+
+    practitioner: str
 
 
 SpaceEvent = (
@@ -145,6 +167,8 @@ SpaceEvent = (
     | Returned
     | Message
     | Closed
+    | Departed
+    | DepartureFinished
     | GroupEvent
 )
 

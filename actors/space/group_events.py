@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Literal
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, UnsetType, structs
 
 from actors.oracle.values import Insight
 from actors.ritual.values import Brief, Contribution
@@ -33,6 +33,11 @@ class Plan(Struct, frozen=True, kw_only=True):
     integration_s: float
     by: str
     by_name: str | None = None
+
+
+def nameless(plan: Plan, who: str, name: str) -> Plan:
+    """The plan under another name, where it is theirs."""
+    return structs.replace(plan, by_name=name) if plan.by == who and plan.by_name is not None else plan
 
 
 class RitualScheduled(Struct, frozen=True, kw_only=True, tag="ritual_scheduled"):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
+from msgspec import UNSET
+
 from actors.practitioner import commands as practitioner
 from actors.runtime.codec import NULL
 from actors.runtime.entity import DURABLE, LATEST, Address, Effect, Push
@@ -25,7 +27,7 @@ def space_object(state: SpaceState) -> dict[str, Any]:
         "participant_limit": state.participant_limit,
         "current_participants": len(state.participants),
         "access_level": state.access_level,
-        "facilitator": state.facilitator,
+        "facilitator": state.facilitator or None,
         "ritual_schedule": state.ritual_schedule,
         "shared_state": state.shared_state,
         "created_at": state.created_at,
@@ -39,7 +41,7 @@ def row(state: SpaceState) -> dict[str, Any]:
         "name": state.name,
         "purpose": state.purpose,
         "tradition": state.tradition,
-        "facilitator_id": state.facilitator,
+        "facilitator_id": state.facilitator or None,
         "participant_limit": state.participant_limit,
         "current_participants": len(state.participants),
         "shared_state": state.shared_state,
@@ -68,11 +70,12 @@ BODIES: Final[Mapping[type, Callable[[Any], Any]]] = {
     e.Created: _created_body,
     e.Updated: changes,
     e.Invited: lambda event: {"practitioner": event.practitioner},
-    e.Joined: lambda event: {},
+    e.Joined: lambda event: {"facilitates": True} if event.facilitates else {},
     e.Renamed: lambda event: {},
     e.Left: lambda event: {"reason": event.reason},
     e.Message: lambda event: event.body,
     e.Closed: lambda event: {"reason": event.reason},
+    e.Departed: lambda event: {} if event.facilitator is UNSET else {"facilitator": event.facilitator},
     **telling.BODIES,
 }
 

@@ -57,6 +57,7 @@ class SpaceState(Struct, frozen=True, kw_only=True):
     participant_limit: int = 12
     access_level: AccessLevel = "invite"
     facilitator: str = ""
+    """Empty where the seat is vacant."""
     ritual_schedule: msgspec.Raw = NULL
     shared_state: msgspec.Raw = EMPTY
     created_at: datetime | None = None
@@ -80,6 +81,8 @@ class SpaceState(Struct, frozen=True, kw_only=True):
     """By run."""
     unsettled: Mapping[str, g.Ack] = {}
     """By effect: practitioners who are to be told that their part is recorded."""
+    departed: Mapping[str, Literal[True]] = {}
+    """Accounts that are deleted: of them only the id is told."""
     effects: Mapping[str, Effect] = {}
 
     @property
@@ -175,6 +178,7 @@ def _joined(state: SpaceState, event: e.Joined, at: datetime) -> SpaceState:
         state,
         group=g.joined(state.group, event.by),
         participants={**state.participants, event.by: newcomer},
+        facilitator=event.by if event.facilitates else state.facilitator,
         sweep_at=event.sweep_at or state.sweep_at,
         updated_at=at,
     )
@@ -219,6 +223,35 @@ def _closed(state: SpaceState, event: e.Closed, at: datetime) -> SpaceState:
         ends_at=None,
         scheduled={},
     )
+
+
+def _departed(state: SpaceState, event: e.Departed, at: datetime) -> SpaceState:
+    """Without them, and without their name."""
+    who, group = event.by, g.left(state.group, event.by)
+    if group is not None:
+        group = structs.replace(group, plan=r.nameless(group.plan, who, e.DEPARTED))
+    remaining = _without(state.participants, who)
+    return structs.replace(
+        state,
+        departed={**state.departed, who: True},
+        facilitator=state.facilitator if event.facilitator is UNSET else event.facilitator or "",
+        participants=remaining,
+        invited=_without(state.invited, who),
+        outbox={id_: _notice_without(notice, who) for id_, notice in state.outbox.items()},
+        away=_without(state.away, who),
+        sweep_at=state.sweep_at if remaining else None,
+        group=group,
+        scheduled={run: r.nameless(plan, who, e.DEPARTED) for run, plan in state.scheduled.items()},
+        updated_at=at,
+    )
+
+
+def _notice_without(notice: Notice, who: str) -> Notice:
+    return structs.replace(notice, by_name=e.DEPARTED) if notice.by == who else notice
+
+
+def _unchanged(state: SpaceState, event: e.DepartureFinished, at: datetime) -> SpaceState:
+    return state
 
 
 # Group rituals
@@ -303,6 +336,8 @@ _FOLD: Final[Mapping[type, Callable[[SpaceState, Any, datetime], SpaceState]]] =
     e.Swept: _swept,
     e.Returned: _returned,
     e.Closed: _closed,
+    e.Departed: _departed,
+    e.DepartureFinished: _unchanged,
     r.RitualScheduled: _scheduled,
     r.RitualUnscheduled: _unscheduled,
     r.RitualGathering: _gathering,

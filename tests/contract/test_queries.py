@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 from backends import PostgresBackend
 from making import NOW, space
+from making import practitioner as practitioner_row
 
 from actors.runtime.entity import Upsert
 from actors.runtime.ports import Batch, Claim, StoreDown
@@ -32,7 +33,8 @@ async def write(backend: PostgresBackend, *rows: Upsert, claims: tuple[Claim, ..
 async def test_a_login_counts_until_it_expires_or_is_revoked(
     postgres_backend: PostgresBackend, queries: Queries
 ) -> None:
-    practitioner = str(uuid4())
+    whose = practitioner_row()
+    practitioner = whose.values["id"]
     later, earlier = datetime.now(UTC) + timedelta(hours=1), datetime.now(UTC) - timedelta(hours=1)
 
     def login(token: bytes, expires_at: datetime, revoked_at: datetime | None = None) -> Upsert:
@@ -44,7 +46,7 @@ async def test_a_login_counts_until_it_expires_or_is_revoked(
         }
         return Upsert(table="auth_sessions", values={"id": str(uuid4())} | values)
 
-    await write(postgres_backend, login(b"good", later), login(b"old", earlier), login(b"revoked", later, earlier))
+    await write(postgres_backend, whose, login(b"good", later), login(b"old", earlier), login(b"revoked", later, earlier))
     found = await queries.auth_session(b"good")
     assert found is not None
     assert (found.practitioner_id, found.expires_at) == (practitioner, later)

@@ -9,9 +9,9 @@ from uuid import UUID, uuid4
 import pytest
 from making import NOW, checkpoint, event, insight, operation, practitioner, ritual, run, space, state
 
-from actors.runtime.entity import Delete, Upsert
+from actors.runtime.entity import EVERYTHING, Delete, Purge, Upsert
 from actors.runtime.layout import SLOTS
-from actors.runtime.ports import Alarm, Batch, Claim, CommitAborted, Fenced, Loaded, Store
+from actors.runtime.ports import Alarm, Batch, Claim, CommitAborted, Fenced, Forget, Loaded, Store
 
 ALL = [(0, SLOTS)]
 
@@ -238,8 +238,9 @@ async def test_a_row_is_deleted(backend: Any, store: Store) -> None:
 
 
 async def test_a_login_is_kept_with_its_token_hash(backend: Any, store: Store) -> None:
-    login = {"id": str(uuid4()), "practitioner_id": str(uuid4()), "token_hash": b"\x00\xff", "expires_at": NOW}
-    await store.commit(Batch(rows=[Upsert(table="auth_sessions", values=login)]))
+    whose = practitioner()
+    login = {"id": str(uuid4()), "practitioner_id": whose.values["id"], "token_hash": b"\x00\xff", "expires_at": NOW}
+    await store.commit(Batch(rows=[whose, Upsert(table="auth_sessions", values=login)]))
     assert [row["token_hash"] for row in await backend.rows("auth_sessions")] == [b"\x00\xff"]
 
 
@@ -397,3 +398,48 @@ async def test_a_ritual_keeps_its_module_when_it_is_used_and_rated(backend: Any,
         3,
         9.75,
     )
+
+
+# ── forgetting ──
+
+
+async def test_events_at_or_below_the_checkpoint_of_the_same_commit_are_forgotten(store: Store) -> None:
+    await store.commit(Batch(journal=[event(1), event(2), event(1, "b")]))
+    await store.commit(
+        Batch(journal=[event(3)], checkpoints=[checkpoint(3)], forgets=[Forget(entity_id="a", limit=EVERYTHING)])
+    )
+    assert await store.load(["a", "b"]) == {
+        "a": Loaded(checkpoint=checkpoint(3), events=[]),
+        "b": Loaded(events=[event(1, "b")]),
+    }
+    assert not (await store.find_operations("a", 10, ["s:1"])).whole
+    await store.commit(Batch(journal=[event(4)]))
+    assert (await store.load(["a"]))["a"].events == [event(4)]
+
+
+async def test_no_event_above_the_checkpoint_is_forgotten_and_the_oldest_go_first(store: Store) -> None:
+    await store.commit(Batch(journal=[event(seq, offset=seq) for seq in range(1, 6)]))
+    await store.commit(Batch(forgets=[Forget(entity_id="a", limit=EVERYTHING)]))
+    assert len(await store.page("a", 0, 10, 10_000)) == 5
+    await store.commit(Batch(checkpoints=[checkpoint(4)], forgets=[Forget(entity_id="a", limit=2)]))
+    assert [row.seq for row in await store.page("a", 0, 10, 10_000)] == [3, 4, 5]
+    await store.commit(Batch(forgets=[Forget(entity_id="a", limit=EVERYTHING)]))
+    assert [row.seq for row in await store.page("a", 0, 10, 10_000)] == [5]
+
+
+async def test_a_practitioners_rows_are_purged_in_steps_and_what_is_left_goes_with_them(
+    backend: Any, store: Store
+) -> None:
+    whose, other = practitioner("a@example.org"), practitioner("b@example.org")
+    rows = [whose, other, *(state(whose.values["id"], version) for version in (1, 2, 3)), state(other.values["id"], 1)]
+    logins = [
+        {"id": str(uuid4()), "practitioner_id": each.values["id"], "token_hash": uuid4().bytes, "expires_at": NOW}
+        for each in (whose, other)
+    ]
+    await store.commit(Batch(rows=[*rows, *(Upsert(table="auth_sessions", values=login) for login in logins)]))
+    await store.commit(Batch(purges=[Purge(table="archetypal_states", practitioner=whose.values["id"], limit=2)]))
+    assert len(await backend.rows("archetypal_states")) == 2
+    await store.commit(Batch(rows=[Delete(table="practitioners", id=whose.values["id"])]))
+    for table in ("practitioners", "archetypal_states", "auth_sessions"):
+        (left,) = await backend.rows(table)
+        assert whose.values["id"] not in map(str, left.values())

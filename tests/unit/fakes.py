@@ -272,6 +272,9 @@ class LogKind:
             return None
         return Published(event=type(event).__name__.lower(), body=event.text)
 
+    def shown(self, published: Published, state: LogState) -> Published:
+        return published
+
     def snapshot(self, state: LogState, context: Context) -> Any:
         return {"items": state.items}
 

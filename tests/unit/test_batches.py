@@ -43,7 +43,7 @@ def test_bytes_of_a_row_are_written_as_postgres_does() -> None:
     row = Upsert(table="auth_sessions", values={"id": "1", "token_hash": b"\x00\xff"})
     (written,) = row_statements(Batch(rows=[row]), None)
     assert written.name == "rows/auth_sessions.upsert"
-    assert written.argument == b'[{"id":"1","token_hash":"\\\\x00ff"}]'
+    assert written.arguments == (b'[{"id":"1","token_hash":"\\\\x00ff"}]',)
 
 
 def test_a_slot_never_changes() -> None:

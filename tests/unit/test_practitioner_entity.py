@@ -23,6 +23,7 @@ from actors.runtime.errors import Conflict, Forbidden, Invalid, NotFound, Sangha
 HISTORY = Path(__file__).parent / "histories" / "practitioner.json"
 """What the first version wrote: no rituals, no versions of the state."""
 RITUALS = Path(__file__).parent / "histories" / "practitioner_rituals.json"
+LEAVING = Path(__file__).parent / "histories" / "practitioner_leaving.json"
 SELF = account(1)
 OTHER = account(2)
 SECRETS = (b"argon2-secret", b"dG9rZW4", b"token-hash")
@@ -374,9 +375,9 @@ def test_a_recorded_history_replays(history: Path) -> None:
 
 
 def test_the_recorded_histories_have_every_event() -> None:
-    histories = [msgspec.json.decode(path.read_bytes())["events"] for path in (HISTORY, RITUALS)]
-    first, rituals = ({event["type"] for event in events} for events in histories)
-    assert first | rituals == {tag_of(event) for event in get_args(e.PractitionerEvent)}
+    histories = [msgspec.json.decode(path.read_bytes())["events"] for path in (HISTORY, RITUALS, LEAVING)]
+    first, rituals, leaving = ({event["type"] for event in events} for events in histories)
+    assert first | rituals | leaving == {tag_of(event) for event in get_args(e.PractitionerEvent)}
     assert rituals == {event["type"] for event in record(life_with_rituals())["events"]}
 
 
