@@ -18,7 +18,7 @@ from aiohttp import web
 
 from actors.runtime.errors import NotFound
 
-WEB: Final = Path(__file__).resolve().parent.parent / "web"
+WEB: Final = (Path(__file__).resolve().parent.parent / "web").resolve()
 TYPES: Final = {
     ".css": "text/css",
     ".html": "text/html",

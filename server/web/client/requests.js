@@ -102,7 +102,7 @@ export class Requests {
    * @param {number} unansweredMax
    */
   sendable(now, unansweredMax) {
-    const requests = [];
+    /** @type {Request[]} */ const requests = [];
     let floor = 0;
     if (this.onWire === this.byHandle.size) return requests;
     for (const request of this.byHandle.values()) {
