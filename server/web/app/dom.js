@@ -1,0 +1,68 @@
+// Builds the page's elements. Data becomes text nodes and attribute values, never markup: whatever a name or a message
+// contains, it is shown as it is.
+
+const SVG = "http://www.w3.org/2000/svg";
+
+function fill(element, attributes, children) {
+  for (const [name, value] of Object.entries(attributes ?? {})) set(element, name, value);
+  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  return element;
+}
+
+/** Sets one attribute: a function becomes a listener, true an empty attribute; null and false take it away. */
+export function set(element, name, value) {
+  if (typeof value === "function") element.addEventListener(name.replace(/^on/, ""), value);
+  else if (value === null || value === undefined || value === false) element.removeAttribute(name);
+  else if (name === "value") element.value = value;
+  else element.setAttribute(name, value === true ? "" : String(value));
+}
+
+/** An element: `h("button.primary", { type: "button", onclick }, "Enter")`. */
+export function h(spec, attributes, ...children) {
+  const [tag, ...classes] = spec.split(".");
+  const element = document.createElement(tag);
+  if (classes.length) element.className = classes.join(" ");
+  return fill(element, attributes, children);
+}
+
+/** The same in SVG. */
+export function svg(spec, attributes, ...children) {
+  const [tag, ...classes] = spec.split(".");
+  const element = document.createElementNS(SVG, tag);
+  if (classes.length) element.setAttribute("class", classes.join(" "));
+  return fill(element, attributes, children);
+}
+
+/** Replaces an element's children. */
+export function put(element, ...children) {
+  element.replaceChildren(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  return element;
+}
+
+/** A stranger's name or title: isolated, so that right-to-left marks in it reorder nothing around it. */
+export const name = (text) => h("bdi.name", null, text);
+
+/** A text of several lines that a stranger wrote. */
+export const prose = (text, spec = "p.pre") => h(spec, { dir: "auto" }, text);
+
+/** A button. */
+export const button = (label, onclick, { kind = "", ...rest } = {}) =>
+  h(`button${kind && `.${kind}`}`, { type: "button", onclick, ...rest }, label);
+
+/** A link to another view of this page. */
+export const link = (path, ...children) => h("a", { href: `#${path}` }, ...children);
+
+/** While work is under way its button is busy and cannot be pressed again. */
+export async function busy(control, work) {
+  control.disabled = true;
+  control.setAttribute("aria-busy", "true");
+  try {
+    return await work();
+  } finally {
+    control.disabled = false;
+    control.removeAttribute("aria-busy");
+  }
+}
+
+/** Whether the person asked for less motion. */
+export const stillness = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
