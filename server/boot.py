@@ -40,6 +40,8 @@ from server.deployment import (
     layouts_of,
     run_directory,
 )
+from server.http import tls
+from server.listening import shown
 from server.settings import Settings
 from storage import cluster
 from storage.datadir import DataDirectory, DataDirectoryInUse
@@ -74,7 +76,9 @@ class Server:
 
     def __init__(self, settings: Settings, ray_started: Callable[[], None] = lambda: None) -> None:
         """``ray_started``: called once Ray runs in this process (it takes the signal handlers for itself)."""
-        self.settings = settings
+        self.settings = settings.model_copy(
+            update={"tls_certificate": _resolved(settings.tls_certificate), "tls_key": _resolved(settings.tls_key)}
+        )
         self.ray_started = ray_started
         self.data_dir = settings.data_dir.resolve()
         self.deployment: Deployment | None = None
@@ -94,6 +98,7 @@ class Server:
             raise CannotServe(why)
         self._open_data_dir()
         run_dir = run_directory(self.data_dir)
+        self._keep_certificate(run_dir)
         self._collector = logs.LogCollector(run_dir)
         port = await self._free_port()
         ray_started = asyncio.create_task(asyncio.to_thread(self._start_ray))
@@ -126,7 +131,8 @@ class Server:
         path = run_dir / "deployment.json"
         self.deployment.write(path)
         await self._start_actors(path)
-        RunningServer(settings.host, port, os.getpid()).write(self.data_dir)
+        certificate = None if settings.tls_certificate is None else str(settings.tls_certificate)
+        RunningServer(settings.host, port, os.getpid(), settings.scheme, certificate).write(self.data_dir)
         self._mark("ready")
 
     def _mark(self, what: str) -> None:
@@ -141,19 +147,29 @@ class Server:
         except OSError as failure:
             raise CannotServe(f"the data directory {self.data_dir} cannot be used: {failure.strerror}") from failure
 
+    def _keep_certificate(self, run_dir: Path) -> None:
+        if self.settings.tls_certificate is None:
+            return
+        try:
+            tls.keep(self.settings.tls_certificate, self.settings.tls_key, run_dir)
+        except tls.UnusableCertificate as why:
+            raise CannotServe(str(why)) from why
+
     async def _free_port(self) -> int:
-        """The port to use; waited for while a killed predecessor's gateways go. Found by an exclusive bind: with the
-        gateways' SO_REUSEPORT a second server would not be noticed."""
+        """The main port to use, once all of them are free; waited for while a killed predecessor's gateways go. Found by
+        an exclusive bind: with the gateways' SO_REUSEPORT a second server would not be noticed."""
         settings, deadline = self.settings, time.monotonic() + PREDECESSOR_WAIT_S
         predecessor = RunningServer.read(self.data_dir)
         while True:
-            try:
-                return probe_port(settings.host, settings.port)
-            except OSError as failure:
-                if predecessor is None or settings.port != predecessor.port or time.monotonic() > deadline:
-                    raise CannotServe(
-                        f"{settings.host}:{settings.port} cannot be used: {failure.strerror}"
-                    ) from failure
+            for address in reversed(settings.addresses):
+                try:
+                    port = probe_port(*address)
+                except OSError as failure:
+                    if predecessor is None or settings.port != predecessor.port or time.monotonic() > deadline:
+                        raise CannotServe(f"{address} cannot be used: {failure.strerror}") from failure
+                    break
+            else:
+                return port
             await asyncio.sleep(0.1)
 
     async def _database(self) -> str:
@@ -349,6 +365,28 @@ class Server:
             await watcher.probe(ray_actors.COORDINATOR)
             await asyncio.sleep(1.0)
 
+    async def reload_tls(self) -> None:
+        """New connections get the certificate that lies in the files now; where that is none, the old one."""
+        if self.settings.tls_certificate is None or self.deployment is None or self.placement is None:
+            log.info("there is no certificate to read again")
+            return
+        try:
+            await asyncio.to_thread(self._keep_certificate, self.deployment.run_dir)
+        except CannotServe as why:
+            log.error("the old certificate stays: %s", why)  # noqa: TRY400 - the line says it all
+            return
+        names = await asyncio.to_thread(self.placement.names)
+        gateways = [name for name in names if name.startswith("gateway/")]
+        await asyncio.gather(*(self._reload_one(name) for name in gateways))
+        log.info("new connections get the certificate of %s", self.settings.tls_certificate)
+
+    async def _reload_one(self, name: str) -> None:
+        assert self.placement is not None
+        try:
+            await self.placement.call(name, "reload_tls")
+        except (NoAnswer, Restarting, Gone) as failure:
+            log.warning("%s reads the new certificate when it is back: %s", name, failure)
+
     # -- end ------------------------------------------------------------------------------------------------------
 
     async def drain(self) -> None:
@@ -410,6 +448,11 @@ def probe_port(host: str, port: int) -> int:
         return int(probe.getsockname()[1])
 
 
+def _resolved(path: Path | None) -> Path | None:
+    """Actors live in another directory."""
+    return None if path is None else path.resolve()
+
+
 def _runs(pid: int) -> bool:
     try:
         return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
@@ -418,7 +461,7 @@ def _runs(pid: int) -> bool:
 
 
 async def serve(settings: Settings, announce: Callable[[str], None]) -> int:
-    """Boot, run until a signal, drain. Returns the exit code; raises CannotServe."""
+    """Boot, run until a signal, drain. SIGHUP reads the certificate again. Returns the exit code; raises CannotServe."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -427,10 +470,18 @@ async def serve(settings: Settings, announce: Callable[[str], None]) -> int:
             _end_at_once(server)
         stop.set()
 
+    reloading: set[asyncio.Task[None]] = set()
+
+    def hung_up() -> None:
+        task = loop.create_task(server.reload_tls())
+        reloading.add(task)
+        task.add_done_callback(reloading.discard)
+
     def listen_to_signals() -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
             loop.add_signal_handler(number, signalled)
+        loop.add_signal_handler(signal.SIGHUP, hung_up)
 
     server = Server(settings, listen_to_signals)
     listen_to_signals()
@@ -442,9 +493,8 @@ async def serve(settings: Settings, announce: Callable[[str], None]) -> int:
             await asyncio.wait([booting])
         await booting
         if not stop.is_set():
-            announce(
-                f"ready http://{_shown(settings.host)}:{server.deployment.port if server.deployment else settings.port}"
-            )
+            port = server.deployment.port if server.deployment else settings.port
+            announce(f"ready {settings.scheme}://{shown(settings.host)}:{port}")
             watching = asyncio.create_task(server.watch())
             await asyncio.wait([watching, stopping], return_when=asyncio.FIRST_COMPLETED)
             if watching.done():
@@ -472,10 +522,6 @@ async def _drain_or_end(server: Server) -> None:
         _end_at_once(server)
     losing.cancel()
     await draining
-
-
-def _shown(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
 
 
 def _end_at_once(server: Server, code: int = 1) -> None:

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from server import cli_bench, cli_ledger, cli_ritual, logs, ray_environment
-from server.cli_common import DataDir, Port, Url, fail, find_server, find_topology, read_settings, socket_url
+from server.cli_common import DataDir, Port, Url, fail, find_server, find_topology, read_settings
 from server.deployment import WORKERS
 
 app = typer.Typer(
@@ -50,6 +50,8 @@ def serve(
     logs.configure("serve", settings.log_level)
     if settings.lab:
         print("sangha: LAB MODE: limits are lifted; never expose this server", file=sys.stderr)  # noqa: T201
+    if settings.local_user:
+        print("sangha: LOCAL USER: whoever asks from this machine needs no login", file=sys.stderr)  # noqa: T201
     try:
         code = asyncio.run(run(settings, lambda line: print(line, flush=True)))  # noqa: T201
     except CannotServe as why:
@@ -155,8 +157,8 @@ def join(
     """Enter a space and talk there from this terminal."""
     from server.join import run_join
 
-    target = socket_url(read_settings(data_dir=data_dir), port, url)
-    _run(run_join(target, space, name, token))
+    found = find_server(read_settings(data_dir=data_dir), port)
+    _run(run_join(url or found.socket, space, name, token, ssl=None if url else found.ssl))
 
 
 @app.command()
@@ -172,8 +174,9 @@ def demo(
     from server.demo_server import running_server
 
     settings = read_settings(data_dir=data_dir)
-    with running_server(None if url else settings, *find_server(settings, port)) as found:
-        _run(run_demo(url or found, practitioners=practitioners, seconds=seconds, console=Console()))
+    with running_server(None if url else settings, find_server(settings, port)) as found:
+        ssl = None if url else found.ssl
+        _run(run_demo(url or found.socket, practitioners=practitioners, seconds=seconds, console=Console(), ssl=ssl))
 
 
 cli_ledger.register(app)  # here, so that the help tells of serve first

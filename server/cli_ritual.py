@@ -290,10 +290,10 @@ def upload(
     }  # fmt: skip
     with _told():
         module = read_module(file)
-    host, found = find_server(read_settings(data_dir=data_dir), port)
-    url = f"http://{host}:{found}"
+    found = find_server(read_settings(data_dir=data_dir), port)
+    url, verify = found.http, found.ssl or True
     try:
-        ritual = send(url, token or log_in(url, email), module, fields)
+        ritual = send(url, token or log_in(url, email, verify), module, fields, verify)
     except UploadRefused as why:
         raise (_refused if why.of_the_ritual else fail)(str(why)) from None
     if json:

@@ -19,6 +19,7 @@ import uuid
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
+from ssl import SSLContext
 from typing import Any, Final
 
 from rich.console import Console, Group
@@ -128,7 +129,7 @@ class Practitioner:
         self.now = strengths((await self.client.archetypal_state())["archetypal_state"])
 
 
-async def accounts(url: str, people: Sequence[str], rng: random.Random) -> list[str]:
+async def accounts(url: str, people: Sequence[str], rng: random.Random, verify: SSLContext | bool = True) -> list[str]:
     """Tokens of new accounts, each with a state to begin with. Raises RateLimited where too many come in a minute."""
     circle, gate = secrets.token_hex(4), asyncio.Semaphore(REGISTERING)
     states = [some_state(rng) for _ in people]
@@ -136,8 +137,9 @@ async def accounts(url: str, people: Sequence[str], rng: random.Random) -> list[
     async def one(number: int, name: str) -> str:
         async with gate:
             email, password = f"demo-{circle}-{number}@example.org", secrets.token_urlsafe(16)
-            opened = await register(url, email, password, spiritual_name=name, privacy_level="community")
-            await put_archetypal_state(url, opened["token"], states[number])
+            profile = {"spiritual_name": name, "privacy_level": "community"}
+            opened = await register(url, email, password, verify=verify, **profile)
+            await put_archetypal_state(url, opened["token"], states[number], verify=verify)
             return str(opened["token"])
 
     return list(await asyncio.gather(*itertools.starmap(one, enumerate(people))))
@@ -146,13 +148,13 @@ async def accounts(url: str, people: Sequence[str], rng: random.Random) -> list[
 class Circle:
     """The practitioners of one demo, and what was heard."""
 
-    def __init__(self, url: str, tokens: Sequence[str], rng: random.Random) -> None:
+    def __init__(self, url: str, tokens: Sequence[str], rng: random.Random, ssl: SSLContext | None = None) -> None:
         self.members = [
             Practitioner(
                 name=name,
                 phase_rad=rng.random() * 2 * math.pi,
                 omega_rad_s=rng.gauss(OMEGA_RAD_S, SPREAD_RAD_S),
-                client=Client(url, token=token, give_up_after_s=GIVE_UP_AFTER_S, ping_interval_s=2.0),
+                client=Client(url, token=token, ssl=ssl, give_up_after_s=GIVE_UP_AFTER_S, ping_interval_s=2.0),
             )
             for name, token in zip(names(len(tokens)), tokens, strict=True)
         ]
@@ -333,6 +335,7 @@ async def run_demo(
     seconds: float | None = None,
     console: Console,
     rng: random.Random | None = None,
+    ssl: SSLContext | None = None,
 ) -> None:
     """Hold a gathering of simulated practitioners on the server at ``url`` until cancelled, or for ``seconds``.
 
@@ -341,7 +344,7 @@ async def run_demo(
     it ends, everyone leaves and disconnects first. Raises the SanghaError that ended it.
     """
     rng = rng or random.Random()
-    circle = Circle(url, await accounts(url, names(practitioners), rng), rng)
+    circle = Circle(url, await accounts(url, names(practitioners), rng, ssl or True), rng, ssl)
     async with AsyncExitStack() as stack:
         name = await circle.enter(stack, space)
         works = [circle.breathe(), _show(circle, name, console)]

@@ -10,17 +10,19 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 from rich.console import Console
 
+from server.cli_common import Found
 from server.settings import Settings
 
 
 @contextlib.contextmanager
-def running_server(settings: Settings | None, host: str, port: int) -> Iterator[str]:
-    """The WebSocket URL of a server. ``settings`` None: it is known to run."""
-    if settings is None or _listens(host, port):
-        yield f"ws://{host}:{port}/ws"
+def running_server(settings: Settings | None, found: Found) -> Iterator[Found]:
+    """A server that runs. ``settings`` None: it is known to."""
+    if settings is None or _listens(found.host, found.port):
+        yield found
         return
     console = Console(stderr=True)
     with tempfile.TemporaryDirectory(prefix="sangha-demo-") as data_dir:
@@ -37,7 +39,8 @@ def running_server(settings: Settings | None, host: str, port: int) -> Iterator[
         try:
             if not line.startswith("ready "):
                 raise OSError("the server did not start; see above")
-            yield line.split()[1].replace("http://", "ws://") + "/ws"
+            started = urlsplit(line.split()[1])
+            yield Found(started.hostname or "", started.port or 0, settings.tls_certificate)
         finally:
             process.send_signal(signal.SIGTERM)
             with console.status("stopping the server"):

@@ -47,6 +47,9 @@ class RunningServer(NamedTuple):
     host: str
     port: int
     pid: int
+    scheme: str = "http"
+    certificate: str | None = None
+    """The file that it serves with."""
 
     @staticmethod
     def file(data_dir: Path) -> Path:

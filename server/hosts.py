@@ -31,6 +31,7 @@ from actors.runtime.shard import Shard, ShardLimits
 from actors.runtime.wire import Follow
 from actors.space.entity import SpaceKind, SpaceLimits
 from server.host import Host, Links, SystemClock, sealer
+from server.http.tls import FILE as TLS_FILE
 from server.metrics import reports
 from server.metrics.reports import Report, Sample
 from server.metrics.scrape import Scraper
@@ -225,6 +226,7 @@ class GatewayHost(Host):
             self.index,
             admin_token=deployment.admin_token,
             topology=self._topology,
+            tls_file=deployment.run_dir / TLS_FILE if self.settings.tls_certificate is not None else None,
             scrape=self._scrape,
             tracer=self.tracer,
         )
@@ -256,6 +258,11 @@ class GatewayHost(Host):
     async def ready(self) -> None:
         """Returns when it answers requests."""
         await self.started.wait()
+
+    async def reload_tls(self) -> None:
+        """A new certificate is kept."""
+        if self.gateway is not None:
+            self.gateway.reload_tls()
 
     async def drain(self) -> None:
         """Tell the sockets to come back, finish what was asked, stop."""
@@ -328,7 +335,9 @@ class CoordinatorHost(Host):
         return here | {"serve": self.deployment.serve_pid, "ray/gcs": self.deployment.gcs_pid}
 
     async def _of_the_cluster(self) -> list[Sample]:
-        found = [Sample("sangha_takeovers_total", count, (kind,)) for kind, count in self.watcher.takeovers.items()]
+        takeovers = self.watcher.takeovers
+        kinds = {*self.deployment.layouts, "gateway", *takeovers}
+        found = [Sample("sangha_takeovers_total", takeovers[kind], (kind,)) for kind in sorted(kinds)]
         try:
             async with asyncio.timeout(DATABASE_TIMEOUT_S):
                 facts = await self.beat.gauges()

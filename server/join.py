@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable
+from ssl import SSLContext
 from typing import IO, Any, Final
 
 from actors.runtime.errors import SanghaError
@@ -113,12 +114,14 @@ async def run_join(
     name: str,
     token: str | None = None,
     *,
+    ssl: SSLContext | None = None,
     source: IO[str] | None = None,
     write: Callable[[str], None] | None = None,
 ) -> None:
     """Chat in a space (UUID or slug) as a guest called ``name``, or with a login's ``token``, until end of input or /quit.
 
-    ``source`` is read by its file descriptor (default standard input); ``write`` gets each line to show (default: printed).
+    ``source`` is read by its file descriptor (default standard input); ``write`` gets each line to show (default: printed);
+    ``ssl`` is for wss.
     Raises the SanghaError that ended it: no such space, full, the server went and did not come back.
     """
     out = write or (lambda line: print(line, file=sys.stdout, flush=True))  # noqa: T201 - this is the program's output
@@ -128,7 +131,8 @@ async def run_join(
             out("* the connection is gone; reconnecting")
 
     guest = name if token is None else None
-    async with Client(url, guest=guest, token=token, give_up_after_s=GIVE_UP_FIRST_S, on_state=say_state) as client:
+    options: dict[str, Any] = {"give_up_after_s": GIVE_UP_FIRST_S, "on_state": say_state, "ssl": ssl}
+    async with Client(url, guest=guest, token=token, **options) as client:
         client.give_up_after(None)  # once inside, a server that restarts is waited for
         async with client.join(space) as stream:
             room = Room()
