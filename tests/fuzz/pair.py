@@ -1,0 +1,96 @@
+"""Two well-behaved clients that talk while others do not: ``python -m tests.fuzz.pair URL`` prints the latencies in ms.
+
+A process of its own, so that what the fuzzer itself costs is not taken for the server's. It prints one JSON array of the
+latencies (from the sending to the other's hearing) a line, as often as it is told to by a line on standard input.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from pathlib import Path
+
+from server.client import Client, Stream
+
+from .watching import account
+
+EVERY_S = 0.05
+ROOT = Path(__file__).parents[2]
+
+
+async def talk(url: str) -> None:
+    """Until standard input ends."""
+    lines = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
+    token = (await account(url, "Calm speaker"))["token"]  # guests of one address may not make as many spaces
+    async with Client(url, token=token) as speaker, Client(url, guest="calm listener") as listener:
+        space = await speaker.create_space("A calm place", purpose="to be undisturbed", access_level="open")
+        async with speaker.join(space["id"]), listener.join(space["id"]) as heard:
+            latencies: list[float] = []
+            work = asyncio.create_task(_speak(speaker, space["id"]))
+            hearing = asyncio.create_task(_hear(heard, latencies))
+            while await lines.readline():
+                print(json.dumps(latencies), flush=True)  # noqa: T201 - this is what it is for
+                latencies.clear()
+            work.cancel()
+            hearing.cancel()
+            await asyncio.gather(work, hearing, return_exceptions=True)
+
+
+async def _speak(speaker: Client, space: str) -> None:
+    while True:
+        await speaker.request("space.send", space=space, body=time.monotonic())
+        await asyncio.sleep(EVERY_S)
+
+
+async def _hear(heard: Stream, latencies: list[float]) -> None:
+    async for event in heard:
+        if event.event == "message":
+            took_ms = (time.monotonic() - event.body) * 1_000
+            latencies.append(took_ms)
+
+
+class Pair:
+    """The process, as who measures sees it."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    async def __aenter__(self) -> Pair:
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "tests.fuzz.pair", self._url, cwd=ROOT, limit=2**26,
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        await self.take()
+        return self
+
+    async def take(self) -> list[float]:
+        """The latencies since the last time, sorted; ms."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(b"\n")
+        line = await asyncio.wait_for(self._process.stdout.readline(), 60)
+        if not line:
+            raise ConnectionError("the well-behaved pair ended")
+        return sorted(json.loads(line))
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        try:
+            await asyncio.wait_for(self._process.wait(), 20)
+        except TimeoutError:
+            self._process.kill()
+            await self._process.wait()
+        self._process._transport.close()  # type: ignore[attr-defined]  # or its pipes are closed by the collector
+
+
+def quantile(ordered: list[float], share: float) -> float:
+    """Of a sorted list; not a number where there is none."""
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else float("nan")
+
+
+if __name__ == "__main__":
+    asyncio.run(talk(sys.argv[1]))
