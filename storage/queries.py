@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from actors.runtime.ports import StoreDown
+from storage.account_queries import AccountQueries
 from storage.pool import BadValue, LazyConnection
 from storage.ritual_queries import RitualQueries, literal
 from storage.seal import Seal
@@ -26,7 +27,7 @@ class AuthSession(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: datetime
 
 
-class Queries(RitualQueries):
+class Queries(RitualQueries, AccountQueries):
     """A gateway's reader. ``seal`` opens what practitioners' rows have sealed."""
 
     def __init__(self, dsn: str, *, application_name: str = "sangha gateway", seal: Seal | None = None) -> None:

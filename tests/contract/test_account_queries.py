@@ -1,0 +1,137 @@
+"""What a gateway reads of accounts, and how stored events lose a name, on a real database."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+import pytest
+from backends import PostgresBackend
+from making import NOW, practitioner, ritual, space
+
+from actors.runtime.entity import Upsert
+from actors.runtime.ports import Batch, JournalRow
+from actors.space import events as e
+from actors.space.departing import member_id
+from storage.account_queries import LeftOver
+from storage.queries import Queries
+from storage.scrubbing import PAGE, Scrubber
+from storage.seal import Sealer
+from storage.store import PostgresStore
+
+
+@pytest.fixture
+async def queries(postgres_backend: PostgresBackend) -> AsyncIterator[Queries]:
+    queries = Queries(postgres_backend.dsn)
+    yield queries
+    await queries.close()
+
+
+def member(space_id: str, who: str, **values: Any) -> Upsert:
+    ids = {"id": member_id(space_id, who), "space_id": space_id, "practitioner_id": who}
+    return Upsert(table="space_members", values=ids | values)
+
+
+async def write(backend: PostgresBackend, *rows: Any) -> None:
+    store = backend.store()
+    await store.acquire()
+    await store.commit(Batch(rows=rows))
+
+
+async def test_members_of_one_open_space_share_it(postgres_backend: PostgresBackend, queries: Queries) -> None:
+    a, b, c = (str(uuid4()) for _ in range(3))
+    hall, shut = space(), space(closed_at=NOW)
+    await write(
+        postgres_backend,
+        hall,
+        shut,
+        *(member(hall.values["id"], who, participant=True) for who in (a, b)),
+        *(member(shut.values["id"], who, participant=True) for who in (a, c)),
+        member(hall.values["id"], c, participant=False),
+    )
+    assert await queries.share_a_space(a, b)
+    assert not await queries.share_a_space(a, c)
+    assert {row["space_id"] for row in await queries.memberships(a, 10)} == {hall.values["id"], shut.values["id"]}
+    first, second = sorted((hall.values["id"], shut.values["id"]))
+    assert [row["space_id"] for row in await queries.memberships(a, 10, first)] == [second]
+
+
+async def test_what_is_left_over_of_accounts_that_are_gone(postgres_backend: PostgresBackend, queries: Queries) -> None:
+    here, gone, hall, yard = practitioner(), str(uuid4()), str(uuid4()), str(uuid4())
+    own, kept, theirs = (
+        ritual(is_public=False, author_id=here.values["id"]),
+        ritual(is_public=True, author_id=gone),
+        ritual(is_public=False, author_id=gone),
+    )
+    rows = [member(hall, here.values["id"], participant=True), member(hall, gone), member(yard, gone, departed_at=NOW)]
+    await write(postgres_backend, here, *rows, own, kept, theirs, ritual(is_public=False))
+    found = await queries.left_over(10)
+    assert sorted((each.space, each.departed) for each in found) == sorted([(hall, False), (yard, True)])
+    assert LeftOver(space=hall, practitioner=gone, departed=False) in found
+    assert await queries.orphans(10) == [theirs.values["id"]]
+    assert await queries.unpublished(here.values["id"], 10) == [own.values["id"]]
+    assert {row["id"] for row in await queries.authored(gone, 10)} == {kept.values["id"], theirs.values["id"]}
+
+
+async def test_logins_that_count_are_listed_and_a_token_is_known_for_ever(
+    postgres_backend: PostgresBackend, queries: Queries
+) -> None:
+    who = practitioner()
+    later = {"expires_at": NOW + timedelta(days=99_999)}
+
+    def login(token: bytes, **values: Any) -> Upsert:
+        ids = {"id": str(uuid4()), "practitioner_id": who.values["id"], "token_hash": token}
+        return Upsert(table="auth_sessions", values=ids | later | values)
+
+    counts = login(b"good")
+    await write(
+        postgres_backend,
+        who,
+        counts,
+        login(b"gone", revoked_at=NOW),
+        login(b"old", expires_at=NOW - timedelta(days=9_000)),
+    )
+    assert [row["id"] for row in await queries.logins(who.values["id"])] == [counts.values["id"]]
+    assert [await queries.was_login(token) for token in (b"good", b"gone", b"never")] == [True, True, False]
+
+
+@pytest.mark.parametrize("key", [None, b"k" * 32])
+async def test_stored_events_lose_the_name_of_who_departed_and_keep_all_else(
+    postgres_backend: PostgresBackend, key: bytes | None
+) -> None:
+    seal = Sealer(key) if key else None
+    hall, gone, other = str(uuid4()), str(uuid4()), str(uuid4())
+    store = PostgresStore(
+        postgres_backend.dsn,
+        kind="space",
+        layout="shared:1",
+        shard=0,
+        incarnation=postgres_backend.incarnation,
+        seal=seal,
+    )
+    postgres_backend.stores.append(store)
+    await store.acquire()
+    said = [
+        e.Message(by=who, by_name=name, body=msgspec.Raw(b'"I am Secret Name"'))
+        for n in range(PAGE)
+        for who, name in ((gone, "Secret Name"), (other, "Other"))
+    ]
+    rows = [
+        JournalRow(
+            entity_id=hall, seq=n, at=NOW, event_type="message", format=1, data=e.codec.encode(event), stream_offset=n
+        )
+        for n, event in enumerate(said, start=1)
+    ]
+    await store.commit(Batch(journal=rows))
+    scrubber = Scrubber(postgres_backend.dsn, seal=seal)
+    assert await scrubber.scrub(hall, gone) == PAGE
+    assert await scrubber.scrub(hall, gone) == 0
+    await scrubber.close()
+    events = [e.codec.decode(row.format, row.data) for row in (await store.load([hall]))[hall].events]
+    assert {(event.by, event.by_name) for event in events} == {(gone, "departed"), (other, "Other")}  # type: ignore[union-attr]
+    assert {bytes(event.body) for event in events} == {b'"I am Secret Name"'}  # type: ignore[union-attr]
+    stored = await postgres_backend.connection.fetch("SELECT data FROM journal WHERE entity_id = $1", hall)
+    assert all(row["data"].startswith(b"\x01") is (key is not None) for row in stored)
