@@ -19,7 +19,7 @@ from pathlib import Path
 import psutil
 import pytest
 import pytest_asyncio
-from browser import Page
+from browsing import Chromium
 from harness import RunningServer, free_port, until
 from readme import ROOT, alike, blocks_of, steady
 
@@ -88,8 +88,8 @@ async def test_the_first_conversation_in_python(server: RunningServer) -> None:
 
 
 async def test_the_browser_and_the_terminal_talk(server: RunningServer) -> None:
-    async with Page() as page:
-        await page.go(f"{server.url}/")
+    async with Chromium() as chromium:
+        page = await chromium.tab(f"{server.url}/")
         await page.paste(example("In a browser", "js"))
         expected = shown("In a browser", server).splitlines()
         assert await page.logged(len(expected)) == expected

@@ -264,6 +264,7 @@ export class Client extends EventTarget {
   unfollow(space) {
     if (this.#spaces.get(space.stream) !== space) return;
     this.#spaces.delete(space.stream);
+    delete this.#remembered[space.stream];
     this.#core.unfollow(space.stream);
   }
 
@@ -318,7 +319,7 @@ export class Client extends EventTarget {
   #perform(output) {
     switch (output.kind) {
       case "send":
-        this.#memory?.reserve(this.#core);
+        if (this.#memory?.isBehind(this.#core)) this.#remember();
         if (this.#socket?.readyState === 1) this.#socket.send(output.frame);
         break;
       case "opened": this.#opening(output.handle, output.stream); break;
@@ -328,11 +329,12 @@ export class Client extends EventTarget {
       case "ended":
         this.#spaces.get(output.stream)?.end(output.error);
         this.#spaces.delete(output.stream);
+        delete this.#remembered[output.stream];
         break;
       case "hangUp": this.#drop(); break;
       case "welcomed":
         this.#resumed = output.resumed;
-        this.#memory?.save(this.#core);
+        this.#remember();
         break;
       case "bye": this.#say("bye", { retryAfterMs: output.retryAfterS * 1000 }); break;
     }
@@ -455,9 +457,9 @@ export class Client extends EventTarget {
     const online = () => this.#hurry(true);
     const seen = () => {
       if (document.visibilityState === "visible") this.#hurry(false);
-      else this.#memory?.save(this.#core);
+      else this.#remember();
     };
-    const leaving = () => this.#memory?.save(this.#core);
+    const leaving = () => this.#remember();
     const offline = () => this.#hurry(false);
     const shown = (/** @type {PageTransitionEvent} */ { persisted }) => persisted && this.#hurry(false);
     page.addEventListener("online", online);
@@ -481,11 +483,20 @@ export class Client extends EventTarget {
     this.#apply();
   }
 
+  #remember() {
+    const own = this.#core.ownStream;
+    for (const space of this.#spaces.values()) {
+      if (space.offset !== undefined && !space.isHeld) this.#remembered[space.stream] = space.offset;
+    }
+    if (this.#core.offsets.has(own)) this.#remembered[own] = Number(this.#core.offsets.get(own));
+    this.#memory?.save(this.#core, this.#remembered);
+  }
+
   #rememberSoon() {
     if (this.#memory === null || this.#saving !== null) return;
     this.#saving = setTimeout(() => {
       this.#saving = null;
-      this.#memory?.save(this.#core);
+      this.#remember();
     }, REMEMBER_EVERY_MS);
   }
 }

@@ -42,11 +42,13 @@ export class Memory {
     }
   }
 
-  /** @param {import("./state.js").ClientState} core */
-  save(core) {
+  /**
+   * @param {import("./state.js").ClientState} core
+   * @param {Record<string, number>} offsets What was dispatched of each stream: what only waits is not yet the page's.
+   */
+  save(core, offsets) {
     if (core.session === null) return;
     this.ceiling = core.requests.nextId + IDS_RESERVED;
-    const offsets = Object.fromEntries([...core.offsets].filter(([, offset]) => offset !== null));
     const memo = { session: core.session, secret: core.secret ?? undefined, nextId: this.ceiling, who: this.who, offsets };
     try {
       this.storage?.setItem(this.key, JSON.stringify(memo));
@@ -55,9 +57,9 @@ export class Memory {
     }
   }
 
-  /** Before frames go out: their ids must be reserved. @param {import("./state.js").ClientState} core */
-  reserve(core) {
-    if (core.requests.nextId > this.ceiling) this.save(core);
+  /** Whether ids are in use that are not reserved yet. @param {import("./state.js").ClientState} core */
+  isBehind(core) {
+    return core.requests.nextId > this.ceiling;
   }
 
   forget() {

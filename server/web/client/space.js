@@ -131,6 +131,11 @@ export class Space extends EventTarget {
 
   // For the client
 
+  /** Nothing was dispatched yet. @internal */
+  get isHeld() {
+    return this.#held !== null;
+  }
+
   /** A push came. @param {Push} push @internal */
   deliver(push) {
     if (push.event === "snapshot" && this.#started !== null) {
