@@ -44,6 +44,7 @@ from actors.runtime.wire import (
     ToShard,
     Unfollow,
 )
+from server.erasure import Erasure
 from server.http.app import build
 from server.http.door import Door, listener, most_connections
 from server.http.forwarded import Trusted
@@ -150,6 +151,33 @@ class Queries(Protocol):
     ) -> Any:
         """What the oracle told a practitioner, newest first."""
 
+    async def logins(self, practitioner: str) -> Any:
+        """Logins of a practitioner that count."""
+
+    async def was_login(self, token_hash: bytes) -> bool:
+        """Whether a token was ever somebody's."""
+
+    async def memberships(self, practitioner: str, limit: int, after: str | None = None) -> Any:
+        """Spaces that a practitioner has, or had, to do with, by id."""
+
+    async def share_a_space(self, one: str, other: str) -> bool:
+        """Whether both participate in one space."""
+
+    async def unpublished(self, author: str, limit: int) -> Any:
+        """Rituals that an author neither published nor withdrew."""
+
+    async def left_over(self, limit: int) -> Any:
+        """What is to be done about spaces of accounts that are gone."""
+
+    async def orphans(self, limit: int) -> Any:
+        """Unpublished rituals of accounts that are gone."""
+
+    async def authored(self, author: str, limit: int, after: str | None = None) -> Any:
+        """All rituals of an author, by id."""
+
+    async def journal(self, kind: str, entity: str, after: int, limit: int) -> Any:
+        """Events of an entity, opened."""
+
     async def healthy(self) -> bool:
         """Whether storage answers."""
 
@@ -202,7 +230,10 @@ class Gateway:
         self.logins_by_address = RateLimit(settings.logins_per_minute_address * every, time.monotonic)
         self.logins_by_email = RateLimit(settings.logins_per_minute_email * every, time.monotonic)
         self.registrations = RateLimit(settings.registrations_per_minute_address * every, time.monotonic)
-        self.client_limits = _client_limits(settings)
+        self.exports = RateLimit(settings.exports_per_minute * every, time.monotonic)
+        self.erasure: Erasure | None = None
+        self.client_limits = _client_limits(settings, guest=False)
+        self.guest_limits = _client_limits(settings, guest=True)
         self._tables: dict[str, StreamTable] = {}
         self._connections: set[Connection] = set()
         self._sessions: dict[str, Connection] = {}
@@ -533,10 +564,12 @@ def _connection_limits(settings: Settings) -> ConnectionLimits:
     )
 
 
-def _client_limits(settings: Settings) -> dict[str, float]:
+def _client_limits(settings: Settings, *, guest: bool) -> dict[str, float]:
     """The limits that a client can run into, as ``auth``'s reply states them."""
     names = (
-        "requests_per_s requests_burst unanswered_requests joined_spaces created_spaces participant_limit_max"
-        " message_bytes shared_state_bytes frame_bytes json_depth history_page outbox_bytes session_life_s"
+        "requests_per_s requests_burst unanswered_requests malformed_per_minute joined_spaces created_spaces"
+        " participant_limit_max message_bytes shared_state_bytes frame_bytes json_depth history_page outbox_bytes"
+        " session_life_s sockets_per_address sockets_per_practitioner"
     )
-    return {name: getattr(settings, name) for name in names.split()}
+    limits: dict[str, float] = {name: getattr(settings, name) for name in names.split()}
+    return limits | ({"created_spaces": settings.guest_created_spaces} if guest else {})

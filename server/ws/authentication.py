@@ -203,7 +203,7 @@ def _say_welcome(
         "resumed": resumed,
         "heartbeat_s": gateway.settings.heartbeat_s,
         "server_time": utc_now(),
-        "limits": gateway.client_limits,
+        "limits": gateway.guest_limits if connection.identity.guest else gateway.client_limits,
     }
     if secret is not None:
         answer["secret"] = secret
