@@ -22,6 +22,7 @@ NO_NUL: Final = r"^[^\x00]*$"
 Slug = Annotated[
     str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$(?!\n)", description="a unique name, never of the form of a UUID")
 ]
+# Constants and not settings: they stand in the types, the served documents are made of those, and stored names stay valid.
 Name = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"^(?!\s*$)[^\x00]*$")]
 Purpose = Annotated[str, Meta(max_length=2_000, pattern=NO_NUL)]
 Tradition = Annotated[str, Meta(max_length=100, pattern=NO_NUL)]
