@@ -52,7 +52,9 @@ class Space(SpaceFields, kw_only=True):
 
     id: Uuid
     current_participants: int
-    facilitator: Uuid
+    facilitator: Annotated[
+        Uuid | None, Meta(description="null where their account is gone and nobody can be: then the next to join")
+    ]
     shared_state: Json
     created_at: datetime
 

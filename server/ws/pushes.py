@@ -58,10 +58,17 @@ class Left(Struct, kw_only=True):
     reason: Literal["left", "absent"]
 
 
-class Closed(Struct, kw_only=True):
-    """The end: by the facilitator, or with the session of the guest who made the space."""
+class Departed(Struct, kw_only=True):
+    """Their account is deleted: all they said is from `departed` from here on. ``facilitator`` is given where that was theirs:
+    whose it is now, null where nobody can be."""
 
-    reason: Literal["closed", "guest"]
+    facilitator: Uuid | UnsetType | None = UNSET
+
+
+class Closed(Struct, kw_only=True):
+    """The end: by the facilitator, with the session of the guest who made the space, or with the account of its last one."""
+
+    reason: Literal["closed", "guest", "departed"]
 
 
 class RitualScheduled(shapes.ScheduledRitual, kw_only=True):
@@ -236,6 +243,7 @@ EVENTS: Final[Mapping[str, Mapping[str, Any]]] = {
         "joined": Joined,
         "renamed": Renamed,
         "left": Left,
+        "departed": Departed,
         "message": Annotated[Any, Meta(description="what somebody said: any JSON")],
         "closed": Closed,
         "ritual_scheduled": RitualScheduled,

@@ -15,7 +15,7 @@ import orjson
 
 from actors.runtime.codec import invalid
 from actors.runtime.entity import Address
-from actors.runtime.errors import BadRequest, Forbidden, Full, TooLarge
+from actors.runtime.errors import BadRequest, FieldError, Forbidden, Full, TooLarge
 from actors.runtime.wire import Answer, History, Paged, Refused
 from actors.space import commands as space
 from server.spaces import known_space, room_for_one_more, space_of, spaces_for
@@ -102,7 +102,8 @@ def _ask_space(
 def _send(connection: Connection, request: protocol.SpaceSend, entity: str) -> None:
     body, most = orjson.dumps(request.body), connection.gateway.settings.message_bytes
     if len(body) > most:
-        raise TooLarge(f"a message's body is at most {most} bytes of JSON")
+        message = f"{len(body)} bytes of JSON, {most} are allowed"
+        raise TooLarge(f"body: {message}", (FieldError(path="body", message=message),))
     _ask_space(connection, request, entity, space.encode(space.SendMessage(body=body)))
 
 

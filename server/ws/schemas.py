@@ -93,7 +93,7 @@ def _bounds(settings: Settings) -> dict[str, Schema]:
     """Bounds of fields that are settings."""
     return {
         "limit": {"minimum": 1, "maximum": settings.history_page},
-        "participant_limit": {"maximum": settings.participant_limit_max},
+        "participant_limit": {} if settings.lab else {"maximum": settings.participant_limit_max},
         "body": {"description": f"any JSON, at most {settings.message_bytes} bytes"},
         "shared_state": {"description": f"any JSON, at most {settings.shared_state_bytes} bytes"},
         "ritual_schedule": {"description": f"any JSON, at most {settings.shared_state_bytes} bytes"},
@@ -159,7 +159,7 @@ def error_frame() -> Schema:
 def event_frame(kind: str, event: str) -> Schema:
     """A numbered push."""
     body = pushes.EVENTS[kind][event]
-    known = ref(body.__name__) if isinstance(body, type) else _components_of(body)
+    known = ref(body.__name__) if isinstance(body, type) else of(body)
     sender = {"anyOf": [ref("Person"), _NULL], "description": "null: not a practitioner but time, or the server"}
     return _frame(
         "event", stream=stream(kind), offset={"type": "integer", "minimum": 1},
@@ -167,8 +167,9 @@ def event_frame(kind: str, event: str) -> Schema:
     )  # fmt: skip
 
 
-def _components_of(body: Any) -> Schema:
-    return msgspec.json.schema(body)
+def of(type_: Any) -> Schema:
+    """The schema of a type that is no component."""
+    return dict(msgspec.json.schema(type_))
 
 
 def live_frame(event: str, components: Mapping[str, Schema]) -> Schema:
