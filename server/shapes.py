@@ -52,9 +52,7 @@ class Space(SpaceFields, kw_only=True):
 
     id: Uuid
     current_participants: int
-    facilitator: Annotated[
-        Uuid | None, Meta(description="null where their account is gone and nobody can be: then the next to join")
-    ]
+    facilitator: Annotated[Uuid | None, Meta(description="null: their account is gone; the next to join is")]
     shared_state: Json
     created_at: datetime
 

@@ -45,7 +45,9 @@ class Invited(Struct, kw_only=True):
 
 
 class Joined(Struct, kw_only=True):
-    """A new participant: whoever it is from."""
+    """A new participant: whoever it is from. They are the facilitator from here on where ``facilitates`` says so."""
+
+    facilitates: bool | UnsetType = UNSET
 
 
 class Renamed(Struct, kw_only=True):
