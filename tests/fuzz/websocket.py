@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import sys
 import time
 from collections import Counter
@@ -41,6 +42,8 @@ FLOOR_MS = 25.0
 """A p99 below this is calm whatever it was before: two cores are shared with the fuzzer itself."""
 GROWTH_MIB = 64.0
 """Of one process over a whole run: caches with bounds fill, allocators keep."""
+NICENESS = 15
+"""The fuzzer steps back behind whom it disturbs: what it takes of the processor itself is not the server's doing."""
 CORPUS_MAX = 400
 SHRINKS = 40
 """Attempts to make a failing case smaller."""
@@ -187,7 +190,8 @@ class Fuzzer:
             fields = asked.get(each.get("id"))
             error = each.get("error") or {}
             shape = f"{(fields or {}).get('type')} {error.get('code')} {str(error.get('message'))[:20]}"
-            if fields is not None and shape not in seen and len(self.scene.corpus) < CORPUS_MAX:
+            dull = error.get("code") in ("bad_request", "rate_limited") or shape in seen
+            if fields is not None and not dull and len(self.scene.corpus) < CORPUS_MAX:
                 seen.add(shape)
                 self.scene.corpus.append(fields)
 
@@ -236,6 +240,7 @@ async def fuzz(arguments: argparse.Namespace) -> int:
     await fuzzer.prepare()
     pids = pids_of(arguments.data_dir, url) if arguments.server_pids == "auto" else _numbers(arguments.server_pids)
     async with Pair(url) as pair:
+        os.nice(NICENESS)
         calm_s = CALM_S if arguments.minutes >= 1 else 3
         await asyncio.sleep(calm_s)
         calm, began = await pair.take(), time.monotonic()
