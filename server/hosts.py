@@ -39,6 +39,7 @@ from server.settings import Settings
 from server.topology import topology
 from storage.heartbeat import Heartbeat
 from storage.queries import Queries
+from storage.scrubbing import Scrubber
 from storage.store import PostgresStore
 
 if TYPE_CHECKING:
@@ -204,6 +205,7 @@ class GatewayHost(Host):
 
     async def _start(self) -> None:
         from server.builtin_rituals import install
+        from server.erasure import Erasure
         from server.gateway import Gateway  # aiohttp with it: 0.1 s of the second that a killed shard is away
 
         deployment, layouts = self.deployment, self.placement.layouts
@@ -236,6 +238,8 @@ class GatewayHost(Host):
             await asyncio.sleep(0.02)
         await gateway.start()
         await install(gateway)
+        erasure = gateway.erasure = Erasure(gateway, Scrubber(deployment.dsn, seal=sealer(self.settings)))
+        self.run(erasure.run())
         log.info("gateway ready on port %d", deployment.port)
         self.started.set()
 

@@ -18,6 +18,9 @@ METHODS: Final = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OP
 """Others are counted as ``other``: a client may name a method as it likes."""
 OTHER: Final = "other"
 
+NAMES: Final = {type_: name for name, type_ in protocol.REQUESTS.items()}
+"""Types of socket requests as clients name them."""
+
 Asked = tuple[type, float, Span | None]
 """A request of a socket that is under way: its type, when it came (monotonic seconds), its span."""
 

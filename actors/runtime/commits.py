@@ -52,7 +52,8 @@ class Commits:
         self._loop = asyncio.get_running_loop()
         self._pacer = Pacer(shard.clock.monotonic())
         self._arranged = False
-        self._opened = self._took = 0.0  # when the first entry of the filling and of the flying batch came; 0: none yet
+        self._opened: float | None = None  # when the first entry of the batch that fills came
+        self._took: float | None = None  # the same of the batch that flies
         self._idle = asyncio.Event()
         self._idle.set()
         self.recovering = False
@@ -66,7 +67,7 @@ class Commits:
 
     def arrange(self) -> None:
         """Something waits for a commit: take off when this turn of the loop has brought all that it brings."""
-        if not self._opened and self._shard.gate.filling:
+        if self._opened is None and self._shard.gate.filling:
             self._opened = self._shard.clock.monotonic()
         if self._arranged or not self._idle.is_set():
             return
@@ -85,7 +86,7 @@ class Commits:
         entries = self._shard.gate.takeoff()
         if not entries:
             return
-        self._took, self._opened = self._opened, 0.0
+        self._took, self._opened = self._opened, None
         self._pacer.took_off(self._shard.clock.monotonic(), len(entries))
         self._idle.clear()
         failure = await self._commit(entries)
@@ -139,9 +140,9 @@ class Commits:
     def _land(self) -> None:
         shard = self._shard
         landed = shard.gate.committed()
-        if self._took:
+        if self._took is not None:
             shard.measures.gate_wait_s.observe(shard.clock.monotonic() - self._took)
-            self._took = 0.0
+            self._took = None
         if shard.may_speak():
             shard.release(landed)
         else:
@@ -198,7 +199,7 @@ class Commits:
     def _undo(self) -> tuple[list[Entry], list[Entry]]:
         """What flew and what filled; their entities are to be loaded. What storage has nothing of goes back by itself."""
         flown, filled = self._shard.gate.failed()
-        self._opened = self._took = 0.0
+        self._opened = self._took = None
         for entry in reversed((*flown, *filled)):
             entry.cell.ready = False
             entry.cell.live = entry.live

@@ -57,7 +57,7 @@ class ShardMeasures:
         """Released with an error, by type and code."""
         self.repeated = 0
         """Of the commands: answered from memory, as a retry of what was done."""
-        self.commits: Counter[str] = Counter()
+        self.commits: Counter[str] = Counter(committed=0, aborted=0, unknown=0)
         """Transactions by how they ended: committed, aborted, unknown."""
         self.commit_s = Histogram(SECONDS)
         """Of those that were committed: from the batch to storage's word."""

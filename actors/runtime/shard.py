@@ -47,7 +47,7 @@ from actors.runtime.gate import Gate
 from actors.runtime.measures import ShardMeasures
 from actors.runtime.operations import WINDOW, Verdict
 from actors.runtime.ports import Alarm, Checkpoint, Claim, Clock, Fenced, JournalRow, Store, StoreDown, Unreadable
-from actors.runtime.trace import Span, Tracer, request_id
+from actors.runtime.trace import Span, Tracer, end, request_id
 from actors.runtime.wire import Answer, Ask, Dropped, Follow, History, Page, Pushed, Refused, Unfollow
 
 log = logging.getLogger(__name__)
@@ -313,8 +313,7 @@ class Shard:
                 if len(cell.parked) >= PARKED_MAX:
                     raise ActorUnavailable("too many wait for this already; try again")  # noqa: TRY301 - as any refusal
                 cell.parked.append(work)
-                if span is not None:
-                    span.end("parked")
+                end(span, "parked")
                 return
             self._apply(entry, decision, now)
         except SanghaError as refusal:
@@ -326,8 +325,9 @@ class Shard:
         if self._traces or (work.request_id is not None and (work.caller is None or work.caller.session is None)):
             self._trace(cell, work, entry)
         if span is not None:
-            span.end(entry.refusal.code if entry.refusal is not None else "ok")
-            entry.span = self._span("gate", work, span.traceparent)
+            end(span, entry.refusal.code if entry.refusal is not None else "ok")
+            if entry.changes or self.gate.is_dirty(cell.id):
+                entry.span = self._span("gate", work, span.traceparent)
         self.enter(entry)
 
     def _span(self, step: str, work: Work, parent: str | None = None) -> Span | None:

@@ -34,6 +34,12 @@ class Tracer(Protocol):
         """A span below ``parent`` (None: a trace of its own). None where the trace is not sampled."""
 
 
+def end(span: Span | None, outcome: str = "ok") -> None:
+    """End a span, if there is one."""
+    if span is not None:
+        span.end(outcome)
+
+
 def followed(
     tracer: Tracer | None, name: str, parent: str | None, on_answer: Callable[[R], None]
 ) -> tuple[str | None, Callable[[R], None]]:

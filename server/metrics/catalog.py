@@ -5,8 +5,9 @@ Names that ``seeds/2-sacred-architecture.txt`` has are kept where what they spea
 seconds; the service is how it was asked). Not exported until there is something to measure, as nothing here is invented:
 ``sacred_field_coherence`` and ``sacred_love_amplification`` come with the field.
 
-Every sample has the labels ``process`` (``space/0``, ``gateway/1``), ``kind`` (what stands before the slash) and ``node``
-before its own. No label comes from a client. Pure.
+Every sample has the labels ``process`` (``space/0``, ``gateway/1``), ``kind`` (what stands before the slash) and ``node`` (the
+first digits of its id) before its own. Counters that alerts look at stand at 0 from the start. No label comes from a client.
+Pure.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ import psutil
 
 from actors.runtime.entity import DURABLE, LATEST, LOSSY
 from actors.runtime.measures import Histogram
+from server.measures import NAMES, OTHER
 
 if TYPE_CHECKING:
     from actors.oracle.worker import OracleHandler
@@ -145,10 +146,10 @@ def of_gateway(gateway: Gateway) -> Iterator[Sample]:
 def _requests(gateway: Gateway) -> Iterator[Sample]:
     measures = gateway.measures
     for (type_, outcome), count in measures.requests.items():
-        name = "other" if type_ is None else command_name(type_)
+        name = OTHER if type_ is None else NAMES[type_]
         yield Sample("sangha_socket_requests_total", count, (name, outcome))
     for type_, measured in measures.request_s.items():
-        yield histogram("sacred_service_latency", measured, "socket", command_name(type_))
+        yield histogram("sacred_service_latency", measured, "socket", NAMES[type_])
     for (method, route, http_status), count in measures.http.items():
         yield Sample("sangha_http_requests_total", count, (method, route, str(http_status)))
     for (method, route), measured in measures.http_s.items():

@@ -37,6 +37,7 @@ class Scraper:
     ) -> None:
         self._actors, self._names, self._own, self._me = actors, names, frozenset(own), me
         self._known: Sequence[str] = ()
+        self._nodes: dict[str, str] = {}
 
     async def __call__(self) -> list[Report]:
         """What everybody else reports."""
@@ -57,5 +58,6 @@ class Scraper:
         except Gone:
             return []
         except (NoAnswer, Restarting):
-            return [Report(name, "", [Sample("sangha_up", 0)])]
+            return [Report(name, self._nodes.get(name, ""), [Sample("sangha_up", 0)])]
+        self._nodes[name] = reports[0].node  # so that its series goes on when it does not answer
         return reports

@@ -31,7 +31,7 @@ from actors.runtime.errors import BadRequest, Draining, Internal, RateLimited, S
 from actors.runtime.ports import StoreDown
 from actors.runtime.trace import request_id as current_request
 from actors.runtime.wire import Answer, Ask, Following, Paged, Refused, Unfollow
-from server.measures import Asked
+from server.measures import NAMES, Asked
 from server.ws import protocol, requests
 from server.ws.authentication import authenticate
 from server.ws.closing import GRACE_S, MALFORMED, TOO_SLOW
@@ -277,7 +277,7 @@ class Connection:
             raise RateLimited(f"more than {settings.unanswered_requests} requests without an answer")
         assert self._ledger is not None
         self._ledger.admit(frame.request.id, frame.digest)
-        span = None if gateway.tracer is None else gateway.tracer.start(_tag(frame.request), self.trace)
+        span = None if gateway.tracer is None else gateway.tracer.start(NAMES[type(frame.request)], self.trace)
         self._pending[frame.request.id] = type(frame.request), time.monotonic(), span
         gateway.unanswered += 1
 
@@ -419,7 +419,3 @@ class Connection:
         self.gateway.router.link(Address("space", entity)).ask(
             lambda cid: Ask(cid, entity, requests.JOIN, caller, None, trace, False), answered
         )
-
-
-def _tag(request: protocol.Request) -> str:
-    return str(type(request).__struct_config__.tag)
