@@ -25,7 +25,8 @@ async def index(request: web.Request) -> web.Response:
     """What this is, and where to go on; for a browser, the page."""
     if pages.wants_page(request):
         return await pages.page(request, "index.html")
-    return json_response({"name": "sangha", "version": version("sangha"), "websocket": "/ws", "health": "/health"})
+    about = {"name": "sangha", "version": version("sangha"), "websocket": "/ws", "health": "/health"}
+    return json_response(about | {"guests": gateway_of(request).settings.guests})
 
 
 async def health(request: web.Request) -> web.Response:

@@ -31,6 +31,8 @@ class Index(Struct, frozen=True, kw_only=True):
     version: str
     websocket: str
     health: str
+    guests: bool
+    """Whether anyone may enter as a guest."""
 
 
 class Health(Struct, frozen=True, kw_only=True):

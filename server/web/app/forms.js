@@ -20,6 +20,11 @@ export function field(key, label, { kind = "text", hint, options, value, optiona
   return { key, control, element, fault };
 }
 
+/** A field that few need: folded away, until it is opened or something is wrong with it. */
+export function folded(each, summary) {
+  return { ...each, element: h("details.field-folded", null, h("summary", null, summary), each.element) };
+}
+
 /** A checkbox with its label beside it. */
 export function tick(key, label, { checked = false, hint } = {}) {
   const id = `f${++made}`;
@@ -50,6 +55,7 @@ export function choice(key, legend, choices, value) {
 
 function complain(each, message) {
   each.fault.hidden = !message;
+  if (message && each.element instanceof HTMLDetailsElement) each.element.open = true;
   each.fault.textContent = message ?? "";
   each.control.setAttribute("aria-invalid", message ? "true" : "false");
 }

@@ -19,6 +19,7 @@ export class Room extends EventTarget {
   ritual = null;
   progress = null;
   summary = null;
+  summaryOpen = false;
   unread = 0;
   firstUnread = null;
   missed = null;
@@ -197,6 +198,7 @@ export class Room extends EventTarget {
     if (kind === "ritual_scheduled" || kind === "ritual_unscheduled") return;
     if (kind === "ritual_closed") {
       this.summary = body.summary;
+      this.summaryOpen = true;
       this.ritual = this.progress = null;
     } else {
       if (kind === "ritual_gathering") this.progress = this.summary = null;

@@ -1,12 +1,12 @@
 // Beginning a group ritual in one's own space: which, with what intention, when.
 
 import { button, h } from "../dom.js";
-import { dialog, field, form, toast } from "../forms.js";
+import { dialog, field, folded, form, toast } from "../forms.js";
 import { title } from "../words.js";
 
-/** Fields for a ritual's parameters: what built-in ones know is asked by name, the rest is JSON. */
+/** A ritual's parameters: any JSON object; most rituals need none. */
 export function parametersField() {
-  return field("parameters", "Parameters", { kind: "textarea", optional: true, rows: 2, spellcheck: "false", placeholder: '{"archetype": "Self"}', hint: "What the ritual asks for, as JSON." });
+  return folded(field("parameters", "Parameters", { kind: "textarea", optional: true, rows: 2, spellcheck: "false", placeholder: '{"archetype": "Self"}', hint: "What the ritual asks for, as JSON." }), "With parameters");
 }
 
 /** The parameters that were typed. Throws like the server does where they are no JSON object. */

@@ -45,7 +45,7 @@ export function breath(room) {
   };
   const rest = () => {
     taps = [];
-    put(word, "Breathe in");
+    put(word, "Tap");
     put(hint, "Paused. Tap at your next in-breath to go on.");
   };
   const move = () => {
@@ -54,8 +54,8 @@ export function breath(room) {
     const now = phase();
     const full = silent() ? 0 : (1 - Math.cos(now)) / 2;
     orb.style.setProperty("--breath", stillness() ? "0.5" : full.toFixed(3));
-    if (mode === "guide") say(now < Math.PI ? "Breathe in" : "Breathe out");
-    else if (taps.length) say(now < Math.PI ? "In" : "Out");
+    if (mode === "guide") say(now < Math.PI ? "in" : "out");
+    else if (taps.length) say(now < Math.PI ? "in" : "out");
     frame = requestAnimationFrame(move);
   };
   const say = (text) => {
@@ -83,7 +83,7 @@ export function breath(room) {
     set(orb, "aria-label", key === "tap" ? "Tap when an in-breath begins" : null);
     set(orb, "tabindex", key === "guide" ? "-1" : null);
     set(orb, "aria-hidden", key === "guide" ? "true" : null);
-    put(word, key === "tap" ? "Tap to begin" : "");
+    put(word, key === "tap" ? "Tap" : "");
     put(hint, { off: "", guide: "Six breaths a minute. Go with the light as it suits you.", tap: "Tap, or press the space bar, at each in-breath." }[key]);
     if (key === "off") return;
     timer = setInterval(beat, SEND_MS);

@@ -25,7 +25,7 @@ export function picture(state, before = null, { flower: withFlower = true } = {}
   const archetypes = changesOf(state.archetypes, before?.archetypes ?? null);
   const energies = changesOf(state.energies, before?.energies ?? null);
   const rows = [...archetypes.map((each) => ({ ...each, kind: "archetype" })), ...energies.map((each) => ({ ...each, kind: "energy" }))];
-  return h("div.picture", null,
+  return h("div.picture", { "data-compared": before !== null },
     withFlower && rows.length ? flower(rows.slice(0, PETALS_UP_TO), before !== null) : null,
     h("div.picture-rows", null, table("Archetypes", archetypes, "archetype"), table("Energies", energies, "energy"),
       names("Symbols", state.symbols, before?.symbols), names("Integrations", state.integrations, before?.integrations),
@@ -37,7 +37,7 @@ function flower(rows, compared) {
   const step = (2 * Math.PI) / rows.length;
   const petals = rows.map(({ now, was, kind, key }, index) => {
     const angle = index * step;
-    const wide = Math.min(step * 0.46, 0.42);
+    const wide = Math.min(step * 0.55, 0.5);
     return [
       svg(`path.petal-${kind}`, { d: petal(angle, wide, now) }, svg("title", null, `${key} ${two(now)}`)),
       was === null || !moved({ now, was }) ? null : svg("path.petal-was", { d: petal(angle, wide, was) }),

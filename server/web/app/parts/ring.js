@@ -92,8 +92,8 @@ export function ring(room, me) {
     words.dataset.n = String(n);
     const names = [...known.keys()].map((id) => (id === me ? "You" : callThem(room.nameOf(id))));
     const text = sentence(room.coherence, names);
-    label.textContent = text;
-    put(words, h("bdi", null, text));
+    put(words, text);
+    label.textContent = names.length ? `${text} ${list(names, 12)}.` : text;
   };
   draw();
   return { element, draw, end: () => frame !== null && cancelAnimationFrame(frame) };
@@ -101,8 +101,8 @@ export function ring(room, me) {
 
 function sentence({ r, n }, names) {
   if (n === 0 || names.length === 0) return "Nobody shares a breath just now.";
-  if (n === 1) return `${list(names)} ${names[0] === "You" ? "share" : "shares"} a breath. It takes two to be in step.`;
-  return `${list(names)} share a breath: ${agreement(r)}.`;
+  if (n === 1) return "One shares a breath; it takes two to be in step.";
+  return `${n} breathe, ${agreement(r)}.`;
 }
 
 function agreement(r) {

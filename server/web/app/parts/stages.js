@@ -3,7 +3,7 @@
 
 import { button, h, name, put } from "../dom.js";
 import { confirm, toast } from "../forms.js";
-import { clock, inWords, title } from "../words.js";
+import { clock, dateTime, inWords, title } from "../words.js";
 import { summary } from "./summary.js";
 
 const STAGES = [["gathering", "Gathering"], ["opening", "Opening"], ["active", "Active"], ["integration", "Integration"], ["closed", "Closed"]];
@@ -25,7 +25,6 @@ export function stages(room, session) {
   let shown = "";
   let number = null;
   let arc = null;
-  let dismissed = null;
 
   const due = () => {
     const { stage, starts_at: starts, active_at: active, closes_at: closes, opened_at: opened, opening_s: opening } = room.ritual ?? {};
@@ -48,17 +47,23 @@ export function stages(room, session) {
 
   const draw = () => {
     const { ritual, summary: last, progress } = room;
-    const key = JSON.stringify([ritual?.ritual_run, ritual?.stage, progress?.settled, last?.ritual_run, dismissed, room.mine]);
+    const key = JSON.stringify([ritual?.ritual_run, ritual?.stage, progress?.settled, last?.ritual_run, room.summaryOpen, room.mine]);
     if (key === shown) return;
     shown = key;
     clearInterval(timer);
     number = arc = null;
-    element.hidden = !ritual && (!last || last.ritual_run === dismissed);
+    element.hidden = !ritual && !last;
+    element.classList.toggle("rite-folded", !ritual && !room.summaryOpen);
     if (ritual) {
       put(element, ...underWay(ritual, progress), spoken);
       timer = setInterval(tick, TICK_MS);
       tick();
-    } else if (!element.hidden) put(element, ...over(last));
+    } else if (last) put(element, ...(room.summaryOpen ? over(last) : folded(last)));
+  };
+  const unfold = (open) => {
+    room.summaryOpen = open;
+    draw();
+    element.querySelector("button")?.focus();
   };
 
   const underWay = (ritual, progress) => {
@@ -73,13 +78,9 @@ export function stages(room, session) {
       room.mine && stage !== "aborting" ? h("div.actions", null, button("End the ritual", abort, { kind: "danger" })) : null,
     ];
   };
-  const over = (last) => [
-    summary(last, room, session),
-    h("div.actions", null, button("Put away", () => {
-      dismissed = last.ritual_run;
-      draw();
-    })),
-  ];
+  const over = (last) => [button("Put away", () => unfold(false), { kind: "quiet", "aria-expanded": "true" }), summary(last, room, session)];
+  const folded = (last) => [h("p.small", null, "The last ritual: ", name(title(last.ritual.name)), h("span.muted", null, ` · ${dateTime(last.closed_at)}`)),
+    button("Look at it", () => unfold(true), { kind: "quiet", "aria-expanded": "false" })];
   const abort = async () => {
     if (!(await confirm("End the ritual?", "Whoever is being transformed comes to the end of it; nobody else begins.", "End it"))) return;
     await session.request("space.ritual.abort", { space: room.id }).catch((error) => toast(inWords(error), { wrong: true }));

@@ -12,7 +12,7 @@ export function timeline(session) {
   const items = h("ol.plain.timeline");
   const more = button("Earlier versions", () => load(), { hidden: true });
   const note = h("p.muted", { role: "status" });
-  const element = h("section", { "aria-labelledby": "history-heading" }, h("h2", { id: "history-heading" }, "How it came to be"), note, items, h("div.actions", null, more));
+  const element = h("section.stack", { "aria-labelledby": "history-heading" }, h("h2", { id: "history-heading" }, "How it came to be"), note, items, h("div.actions", null, more));
   let held = null;
   let before;
 

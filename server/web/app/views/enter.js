@@ -32,7 +32,7 @@ export async function enter({ main, router, then }) {
   const said = session.goodbye ? h("p.note", { role: "status" }, typeof session.goodbye === "string" ? session.goodbye : inWords(session.goodbye)) : null;
   session.goodbye = null;
   const guests = await guestsMayEnter();
-  const ways = [["in", "Sign in", signIn], ["new", "New account", newAccount], ...(guests ? [["guest", "As a guest", asGuest]] : [])];
+  const ways = [["in", "Sign in", signIn], ["new", "New here", newAccount], ...(guests ? [["guest", "Guest", asGuest]] : [])];
   const tabs = ways.map(([key, label, build]) => button(label, () => open(key, build), { "data-way": key, "aria-pressed": "false" }));
   const open = (key, build, focus = true) => {
     for (const tab of tabs) tab.setAttribute("aria-pressed", String(tab.dataset.way === key));
@@ -44,7 +44,7 @@ export async function enter({ main, router, then }) {
       h("p.lede", null, "A quiet place to sit with others, wherever they are. Talk, breathe in step and see it, hold a ritual in the same moment."),
       drawing()),
     h("div.enter-card", null, said, h("div.segments", { role: "group", "aria-label": "How to enter" }, tabs), panel)));
-  open(...(guests && !then ? ["in", signIn] : ["in", signIn]), false);
+  open("in", signIn, false);
   return { title: "Enter" };
 }
 

@@ -1,6 +1,6 @@
 // One ritual: what it does, its bounds, and running it on one's own state, with the state before and after.
 
-import { button, h, link, name, prose, put } from "../dom.js";
+import { button, h, link, name, prose, put, stillness } from "../dom.js";
 import { confirm, field, form, toast } from "../forms.js";
 import { parametersField, parametersOf } from "../parts/begin.js";
 import { picture } from "../parts/picture.js";
@@ -15,7 +15,7 @@ export async function ritual({ main, parameters, router }) {
   put(main, h("p.back", null, link("/rituals", "All rituals")),
     h("header.head", null, h("h1", null, name(title(told.name))), mine ? authors(told, router) : null),
     h("p.lede", { dir: "auto" }, told.intent),
-    h("div.two", null,
+    h("div.two.told-first", null,
       h("div.stack", null, h("p.pre", { dir: "auto" }, first), rest.length ? h("details.card.fine", null, h("summary", null, "In full"), prose(rest.join("\n\n"), "p.pre.mono")) : null, facts(told)),
       h("div.stack", null, runner(told), own(told))));
   return { title: title(told.name) };
@@ -45,6 +45,7 @@ function runner(told) {
         try {
           const result = await session.request("ritual.run", { ritual: told.id, intention, parameters: parametersOf(parameters) });
           put(outcome, await resultOf(result));
+          outcome.scrollIntoView({ block: "start", behavior: stillness() ? "auto" : "smooth" });
         } catch (error) {
           put(outcome);
           throw error;
@@ -82,7 +83,7 @@ function own(told) {
 /** A run as a row of a list. */
 export function runRow(run) {
   const words = run.status === "completed" ? `intensity ${two(run.transformation_intensity)}` : run.status;
-  return h("li", null, link(`/run/${run.id}`, name(title(run.ritual_name)), ` · ${dateTime(run.created_at)}`), h("span.muted.small", null, ` ${words}`));
+  return h("li", null, link(`/run/${run.id}`, name(title(run.ritual_name))), h("span.muted.small", null, ` ${dateTime(run.created_at)} · ${words}`));
 }
 
 function authors(told, router) {

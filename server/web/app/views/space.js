@@ -32,7 +32,8 @@ export async function space({ main, parameters, router }) {
     put(heading, name(room.space.name));
     put(facts, h("span.tag", null, ACCESS[room.space.access_level]?.label ?? ""), room.space.tradition ? h("span.tag", null, h("bdi", null, room.space.tradition)) : null,
       room.space.purpose ? h("span.purpose", { dir: "auto" }, room.space.purpose) : null);
-    put(tools, room.mine ? [button("Begin a ritual", () => beginRitual(room, session), { kind: "primary" }), menu(room, router)] : [], room.mine ? null : button("Leave", () => leave(room, router)));
+    put(tools, room.mine && !room.ritual ? button("Begin a ritual", () => beginRitual(room, session), { kind: "primary" }) : null,
+      room.mine ? menu(room, router) : button("Leave", () => leave(room, router)));
   };
   drawHead();
   put(main, h("header.space-head", null, h("div.space-title", null, heading, facts), tools), h("div.panels", null, segments(body), brief), body);
@@ -52,6 +53,7 @@ export async function space({ main, parameters, router }) {
     if (brief.textContent !== inShort(room)) put(brief, inShort(room));
     if (what === "people") parts.ring.draw();
     if (what === "ritual" || what === "space") parts.stages.draw();
+    if (what === "ritual") drawHead();
     if (what === "ended") ended(room, main);
     title();
   };
@@ -103,6 +105,7 @@ async function leave(room, router) {
 function menu(room, router) {
   const open = () => dialog("This space", (close) => [
     h("div.menu", null,
+      room.ritual ? null : button("Begin a ritual", () => { close(); beginRitual(room, session); }),
       button("Invite someone", () => { close(); invite(room); }),
       button("Change name, purpose, places", () => { close(); edit(room); }),
       button("Copy the link", () => { close(); copy(room); }),
