@@ -38,6 +38,8 @@ UNSUPPORTED: Final = 415
 """A body in an encoding that is not read: ``bad_request``."""
 _PYTHONS_END: Final = r"$(?!\n)"
 """Elsewhere ``$`` does not match before a final newline."""
+_ID: Final = f"`{REQUEST_ID_PATTERN.replace(_PYTHONS_END, '$')}`"
+_EMPTY: Final = {"const": "", "description": "as if it were not there"}
 REASONS: Final = {
     200: "What was asked for.",
     201: "It was made.",
@@ -197,6 +199,7 @@ def _security(operation: Operation) -> list[Schema]:
         "viewer": [{}, {"bearer": []}],
         "practitioner": [{"bearer": []}],
         "admin": [{"admin": []}],
+        "admin_or_local": [{"admin": []}, {}],
     }[operation.access]
 
 
@@ -210,13 +213,22 @@ def _parameters(operation: Operation, schemas: _Schemas, recorded: Mapping[str, 
         properties, required = schemas.fields(operation.query)
         for name, schema in properties.items():
             examples = _sent(operation, recorded, "query", name)
-            parameter = {"name": name, "in": "query"} | ({"required": True} if name in required else {})
             typed = {key: _typed(value, schema) for key, value in examples.items()}
-            found.append(parameter | _described(schema, typed))
+            parameter: Schema = {"name": name, "in": "query"} | _described(schema, typed)
+            found.append(parameter | ({"required": True} if name in required else _may_be_empty(parameter["schema"])))
     if operation.mutates:
         found.append(_header("Idempotency-Key", KEY_PATTERN, "A retry with the same key is the same request."))
-    found.append(_header("X-Request-ID", REQUEST_ID_PATTERN, "The client's own id of the request."))
+    found.append(
+        _header("X-Request-ID", None, f"The client's own id of the request; one that is not {_ID} is replaced.")
+    )
     return found
+
+
+def _may_be_empty(schema: Schema) -> Schema:
+    """A text of the query that may be left empty, where its own bounds would not say so."""
+    bounded = "enum" in schema or "pattern" in schema
+    is_text = schema.get("type", "string") == "string"
+    return {"schema": {"anyOf": [schema, _EMPTY]}} if bounded and is_text else {}
 
 
 def _names(path: str) -> list[str]:
@@ -242,8 +254,8 @@ def _typed(value: str, schema: Schema) -> Any:
     return value
 
 
-def _header(name: str, pattern: str, description: str) -> Schema:
-    schema = {"type": "string", "pattern": pattern.replace(_PYTHONS_END, "$")}
+def _header(name: str, pattern: str | None, description: str) -> Schema:
+    schema = {"type": "string"} | ({"pattern": pattern.replace(_PYTHONS_END, "$")} if pattern else {})
     return {"name": name, "in": "header", "description": description, "schema": schema}
 
 

@@ -16,7 +16,7 @@ from msgspec import UNSET
 
 from actors.runtime.codec import field_error, from_wire, invalid
 from server.http.context import gateway_of, json_body
-from server.http.contract import JSON, MAXIMUM_SETTING, Access, Example, Handler, Operation
+from server.http.contract import JSON, MAXIMUM_SETTING, UUID_PATH, Access, Example, Handler, Operation
 
 __all__ = ["JSON", "Access", "Example", "Handler", "Operation", "body_from", "body_of", "command_of", "given_in"]
 __all__ += ["query_of", "routes_of"]
@@ -38,8 +38,17 @@ class _Fields(msgspec.Struct, frozen=True):
 
 
 def routes_of(operations: Iterable[Operation]) -> list[web.RouteDef]:
-    """As the router takes them."""
-    return [web.route(operation.method, operation.path, operation.handler) for operation in operations]
+    """As the router takes them. A parameter that is a UUID matches nothing else, so that no other name of a path is taken for
+    one: ``PATCH /api/rituals/catalog`` is a method that is not allowed, not a ritual that is not there."""
+    return [web.route(operation.method, _routed(operation), operation.handler) for operation in operations]
+
+
+def _routed(operation: Operation) -> str:
+    parts = operation.path.split("/")
+    return "/".join(
+        f"{{{part[1:-1]}:{UUID_PATH}}}" if part.startswith("{") and part[1:-1] not in operation.params else part
+        for part in parts
+    )
 
 
 async def body_of(request: web.Request, type_: type[T]) -> T:

@@ -185,18 +185,6 @@ _BEGINS: Final = {"if": {"properties": {"action": {"const": "begin"}}}, "then": 
 GROUP_SHOWN: Final = Annotated[GroupBody, Meta(extra_json_schema=_BEGINS)]
 OPERATIONS: Final = (
     Operation(
-        method="GET",
-        path=SPACES,
-        handler=list_spaces,
-        summary="Spaces that one may know of",
-        description="The newest first.",
-        tag=TAG,
-        query=SpacesQuery,
-        reply=list[shapes.ListedSpace],
-        errors=STORAGE,
-        examples=(Example(name="list_spaces", query={"q": "circle", "limit": "5"}),),
-    ),
-    Operation(
         method="POST",
         path=SPACES,
         handler=create_space,
@@ -219,6 +207,18 @@ OPERATIONS: Final = (
                 },
             ),
         ),
+    ),
+    Operation(
+        method="GET",
+        path=SPACES,
+        handler=list_spaces,
+        summary="Spaces that one may know of",
+        description="The newest first.",
+        tag=TAG,
+        query=SpacesQuery,
+        reply=list[shapes.ListedSpace],
+        errors=STORAGE,
+        examples=(Example(name="list_spaces", query={"q": "circle", "limit": "5"}),),
     ),
     Operation(
         method="GET",

@@ -15,8 +15,9 @@ from msgspec import UNSET, Meta, UnsetType
 
 Handler = Callable[[Any], Awaitable[Any]]
 """From a request to a response; ``api`` knows them by aiohttp's names."""
-Access = Literal["anyone", "viewer", "practitioner", "admin"]
-"""``viewer``: with a login more is seen, without one what is public. ``practitioner``: a login is needed."""
+Access = Literal["anyone", "viewer", "practitioner", "admin", "admin_or_local"]
+"""``viewer``: with a login more is seen, without one what is public. ``practitioner``: a login is needed.
+``admin_or_local``: from the machine itself nothing is needed, from elsewhere the admin token."""
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 JSON: Final = "application/json"
@@ -55,10 +56,11 @@ STORAGE: Final = ("storage_unavailable",)
 ENTITY: Final = ("storage_unavailable", "actor_unavailable", "timeout")
 """What asking an entity may end with."""
 
+UUID_PATH: Final = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 UuidText = Annotated[
     str,
     # (?!\n): Python's $ also matches before a final newline.
-    Meta(pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$(?!\n)", description="a UUID, in either case"),
+    Meta(pattern=rf"^{UUID_PATH}$(?!\n)", description="a UUID, in either case"),
 ]
 
 
@@ -113,6 +115,8 @@ class Example(msgspec.Struct, frozen=True, kw_only=True):
     form: dict[str, str] | None = None
     """In place of a body: the parts of a form. What begins with ``base64:`` is a file."""
     note: str = ""
+    alone: bool = False
+    """Sent by a practitioner made for it: it ends a login, or an account."""
 
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
@@ -162,9 +166,9 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
         """Every error code that it may answer with."""
         found = {"internal", *self.errors}
         if not self.exempt:
-            found |= {"forbidden", "draining"}
+            found |= {"forbidden", "draining", "bad_request"}
         if self.access != "anyone":
-            found |= {"unauthenticated"} | (set() if self.access == "admin" else {"storage_unavailable"})
+            found |= {"unauthenticated"} | (set() if self.access.startswith("admin") else {"storage_unavailable"})
         if self.mutates:
             found |= {"bad_request"}
         if self.body is not None or self.body_shown is not None:

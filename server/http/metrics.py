@@ -115,8 +115,8 @@ OPERATIONS: Final = (
         summary="The numbers of all processes, for Prometheus",
         description="One scrape asks every process of the cluster. From this machine (a loopback peer and Host, nothing "
         "forwarded) without a token, from elsewhere with the admin token. OpenMetrics where Accept prefers it.",
-        tag="operations",
-        access="admin",
+        tag="Operations",
+        access="admin_or_local",
         media="text/plain",
         examples=(Example(name="metrics"),),
     ),

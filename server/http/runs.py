@@ -205,9 +205,7 @@ OPERATIONS: Final = (
         body_shown=Annotated[ExecuteBody, Meta(extra_json_schema=one_of(("ritual_id", "ritual_name")))],
         reply=TransformationResult,
         errors=(*ENTITY, "not_found", "conflict", "rate_limited", "ritual_failed", "ritual_rejected"),
-        examples=(
-            Example(name="execute", body={"ritual_name": "void_contemplation", "intention": "to be with what is"}),
-        ),
+        examples=(Example(name="execute", body={"ritual_id": "{upload.id}", "intention": "to be with what is"}),),
     ),
     Operation(
         method="GET",

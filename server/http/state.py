@@ -18,7 +18,7 @@ from server import shapes
 from server.http import replies
 from server.http.api import Example, Operation, body_of, query_of, routes_of
 from server.http.context import ask, gateway_of, json_response
-from server.http.contract import ENTITY, STORAGE, UuidText
+from server.http.contract import ENTITY, STORAGE, UUID_PATH, UuidText
 from server.http.paging import Page, Rows, id_in, limit_of, page_of, rows_response
 from server.http.rituals import caller_of, change_of
 from server.http.runs import parameters_of
@@ -61,7 +61,7 @@ _SHOWN: Final = tuple(_change_shown(name) for name in CHANGES)
 VersionOrId = Annotated[
     str,
     Meta(
-        pattern=r"^([0-9]{1,9}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})$(?!\n)",
+        pattern=rf"^([0-9]{{1,9}}|{UUID_PATH})$(?!\n)",
         description="the id, or the version, of the last one of the page before",
     ),
 ]
