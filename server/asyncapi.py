@@ -48,6 +48,18 @@ Both sides send JSON text frames. A request has an `id`, an integer that counts 
 `error` with that `id`. The first request is `auth`. Repeating an `id` is a retry: it returns the first result and does nothing
 more, also after a resume on another gateway. For one command the sender gets the reply before the pushes that it caused; order
 holds within a stream, not between streams. A client ignores fields and events that it does not know."""
+_FOLLOWED: Final = {
+    "space": (
+        "Pushes of a space",
+        "To whoever joined it in this session. Those with an `offset` are stored, numbered without a gap, and come again after a "
+        "resume; the others say how things are now.",
+    ),
+    "practitioner": (
+        "Pushes of one's own stream",
+        "To every session of a practitioner with an account, from `auth` on.",
+    ),
+}
+"""By kind of stream: a heading, and what is to be said of all its pushes."""
 _EXAMPLES_SHOWN: Final = 3
 
 
@@ -104,10 +116,9 @@ def _channel(address: str) -> Object:
 def _operations(channel: str) -> Object:
     prefix = "" if channel == "ws" else f"{channel}."
     found = {f"{prefix}{name}": _receive(channel, name) for name in REQUESTS}
-    kinds = {kind: f"What a {kind}'s stream brings, once it is followed." for kind in EVENTS}
-    for kind, summary in kinds.items():
-        found[f"{prefix}follow.{kind}"] = _send(channel, summary, _pushes(kind))
-    found[f"{prefix}bye"] = _send(channel, "The server goes away.", ["bye"])
+    for kind, (title, summary) in _FOLLOWED.items():
+        found[f"{prefix}follow.{kind}"] = _send(channel, title, summary, _pushes(kind))
+    found[f"{prefix}bye"] = _send(channel, "Goodbye", "The server goes away.", ["bye"])
     return found
 
 
@@ -124,10 +135,11 @@ def _receive(channel: str, request: str) -> Object:
     }
 
 
-def _send(channel: str, summary: str, messages: list[str]) -> Object:
+def _send(channel: str, title: str, summary: str, messages: list[str]) -> Object:
     return {
         "action": "send",
         "channel": {"$ref": f"#/channels/{channel}"},
+        "title": title,
         "summary": summary,
         "messages": [_of(channel, name) for name in messages],
     }
