@@ -43,6 +43,7 @@ _EMPTY: Final = {"const": "", "description": "as if it were not there"}
 REASONS: Final = {
     200: "What was asked for.",
     201: "It was made.",
+    202: "It is under way.",
     204: "Done; there is nothing more to say.",
     304: "It is the same still.",
     400: "Not a request that this server knows, or an Idempotency-Key that is none.",

@@ -275,7 +275,7 @@ OPERATIONS: Final = (
         status=201,
         errors=(*ENTITY, "conflict", "full", "rate_limited", "ritual_rejected"),
         examples=(
-            Example(name="upload", body=_EXAMPLE | {"wasm_module": _EXAMPLE_MODULE, "required_archetypes": ["Self"]}),
+            Example(name="upload", body=_EXAMPLE | {"wasm_module": _EXAMPLE_MODULE, "module_language": "wat"}),
             Example(
                 name="upload_form", form=_EXAMPLE | {"wasm_module": f"base64:{_EXAMPLE_MODULE}"}, note="As a form."
             ),

@@ -35,6 +35,8 @@ RECORDED = ROOT / "server" / "http" / "examples.json"
 ANSWER_BYTES = 8 * 1024
 """A longer answer shows nobody anything."""
 TOKEN = "dGhpcy1pcy1uby10b2tlbi1idXQtbG9va3MtbGlrZS0x"
+PASSWORD = "a thread through it"
+"""As the examples have it: who sends one alone has the same."""
 STATE = {"archetypes": {"Self": 0.6, "Shadow": 0.3, "Light": 0.4}, "energies": {"fire": 0.5, "air": 0.3}}
 
 
@@ -67,7 +69,7 @@ class Played:
 
 @dataclass
 class Player:
-    """One practitioner who sends every example, and what the answers were."""
+    """One practitioner, the one of the example ``register``, who sends every example, and what the answers were."""
 
     http: httpx.AsyncClient
     admin_token: str
@@ -83,7 +85,7 @@ class Player:
 
     async def somebody(self, name: str) -> str:
         """The token of a new account with a state."""
-        body = {"email": f"{uuid.uuid4().hex}@example.org", "password": "a long password", "spiritual_name": name}
+        body = {"email": f"{uuid.uuid4().hex}@example.org", "password": PASSWORD, "spiritual_name": name}
         answer = await self.http.post("/api/users/register", json=body)
         assert answer.status_code == 201, answer.text
         token: str = answer.json()["token"]
@@ -107,6 +109,8 @@ class Player:
         sent = Recorded(status=response.status_code, path=path, query=query, body=body)
         played = Played(operation, example, sent, response)
         self.answers[example.name] = played.answer
+        if example.name == "register":
+            self.token = played.answer["token"]
         return played
 
     async def _headers(self, operation: Operation, example: Example) -> dict[str, str]:
