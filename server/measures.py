@@ -29,18 +29,22 @@ class GatewayMeasures:
     """See the module."""
 
     __slots__ = (
-        "closes", "http", "http_s", "messages", "opened", "received", "received_bytes", "request_s", "requests", "resumed",
+        "auths", "closes", "http", "http_s", "messages", "opened", "received", "received_bytes", "refused", "request_s",
+        "resumed",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.http: Counter[tuple[str, str, int]] = Counter()
         """By method, route and status."""
         self.http_s: Histograms[tuple[str, str]] = Histograms(SECONDS)
-        self.requests: Counter[tuple[type | None, str]] = Counter()
-        """By type (None: refused before it was taken for one) and ``ok`` or the error's code."""
         self.request_s: Histograms[type] = Histograms(SECONDS)
-        self.messages: Counter[bool] = Counter()
-        """Messages that were said in spaces, by whether a guest said them."""
+        """Socket requests that were answered, by type."""
+        self.refused: Counter[tuple[type | None, str]] = Counter()
+        """Of those the ones that failed, by type and the error's code; and those refused before they were taken (None)."""
+        self.auths: Counter[str] = Counter()
+        """First frames, by ``ok`` or the error's code."""
+        self.messages = [0, 0]
+        """Messages that were said in spaces: by practitioners, by guests."""
         self.closes: Counter[int] = Counter()
         """Sockets that the gateway closed, by code."""
         self.opened = self.resumed = 0
@@ -55,9 +59,10 @@ class GatewayMeasures:
     def answered(self, asked: Asked, outcome: str, now: float, *, guest: bool) -> None:
         """A socket's request has its reply."""
         type_, came, span = asked
-        self.requests[type_, outcome] += 1
         self.request_s[type_].observe(now - came)
-        if type_ is protocol.SpaceSend and outcome == "ok":
+        if outcome != "ok":
+            self.refused[type_, outcome] += 1
+        elif type_ is protocol.SpaceSend:
             self.messages[guest] += 1
         if span is not None:
             span.end(outcome)

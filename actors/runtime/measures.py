@@ -66,7 +66,7 @@ class ShardMeasures:
         """Of each batch's first command: from its decision to its release. Nobody in the batch waited longer."""
         self.load_s = Histogram(SECONDS)
         """A query that brings entities to life."""
-        self.events: Counter[str] = Counter()
+        self.events: defaultdict[str, int] = defaultdict(int)
         """Committed events by type."""
         self.passivations = 0
 
@@ -75,4 +75,5 @@ class ShardMeasures:
         self.commits["committed"] += 1
         self.commit_s.observe(seconds)
         self.batch_commands.observe(commands)
-        self.events.update(events)
+        for event in events:
+            self.events[event] += 1

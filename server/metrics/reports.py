@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
@@ -145,11 +146,16 @@ def of_gateway(gateway: Gateway) -> Iterator[Sample]:
 
 def _requests(gateway: Gateway) -> Iterator[Sample]:
     measures = gateway.measures
-    for (type_, outcome), count in measures.requests.items():
-        name = OTHER if type_ is None else NAMES[type_]
-        yield Sample("sangha_socket_requests_total", count, (name, outcome))
-    for type_, measured in measures.request_s.items():
-        yield histogram("sacred_service_latency", measured, "socket", NAMES[type_])
+    for outcome, count in measures.auths.items():
+        yield Sample("sangha_socket_requests_total", count, ("auth", outcome))
+    failed: Counter[type | None] = Counter()
+    for (type_, outcome), count in measures.refused.items():
+        failed[type_] += count
+        yield Sample("sangha_socket_requests_total", count, (OTHER if type_ is None else NAMES[type_], outcome))
+    for answered, measured in measures.request_s.items():
+        ok = sum(measured.counts) - failed[answered]
+        yield Sample("sangha_socket_requests_total", ok, (NAMES[answered], "ok"))
+        yield histogram("sacred_service_latency", measured, "socket", NAMES[answered])
     for (method, route, http_status), count in measures.http.items():
         yield Sample("sangha_http_requests_total", count, (method, route, str(http_status)))
     for (method, route), measured in measures.http_s.items():

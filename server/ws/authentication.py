@@ -69,9 +69,9 @@ async def _first_frame(connection: Connection, data: bytes, bearer: str | None, 
         if not isinstance(request, protocol.Auth):
             raise Unauthenticated("the first frame must be auth")
         await _enter(connection, request, bearer, local=local)
-        connection.gateway.measures.requests[protocol.Auth, "ok"] += 1
+        connection.gateway.measures.auths["ok"] += 1
     except SanghaError as failure:
-        connection.gateway.measures.requests[protocol.Auth, failure.code] += 1
+        connection.gateway.measures.auths[failure.code] += 1
         connection.write(protocol.error(request.id, failure))
         if not failure.retryable:
             connection.close(TOO_MANY if isinstance(failure, Full) else UNAUTHENTICATED, failure.message)

@@ -251,7 +251,7 @@ class Connection:
             return
         except protocol.Rejected as refusal:
             self._take()
-            measures.requests[None, refusal.error.code] += 1
+            measures.refused[None, refusal.error.code] += 1
             self.write(protocol.error(refusal.id, refusal.error))
             return
         request = frame.request
@@ -288,7 +288,7 @@ class Connection:
     def _not_a_request(self, refusal: protocol.Refusal) -> None:
         if self.closing:
             return
-        self.gateway.measures.requests[None, refusal.error.code] += 1
+        self.gateway.measures.refused[None, refusal.error.code] += 1
         self.write(protocol.error(refusal.id, refusal.error))
         if self._malformed is None:
             self._malformed = MinuteCount()
@@ -307,7 +307,7 @@ class Connection:
     def refuse(self, request_id: int, failure: SanghaError) -> None:
         """An error instead."""
         if not self._end(request_id, failure.code):
-            self.gateway.measures.requests[None, failure.code] += 1
+            self.gateway.measures.refused[None, failure.code] += 1
         self.outbox.defer(text_frame(protocol.error(request_id, failure)))
 
     def _end(self, request_id: int, outcome: str) -> bool:

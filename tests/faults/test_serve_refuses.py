@@ -91,3 +91,10 @@ async def test_a_bad_setting_is_refused(name: str, value: str, says: str) -> Non
 async def test_a_data_directory_that_cannot_be_used_is_refused() -> None:
     said = await refused(RunningServer(data_dir=Path("/proc/nowhere")))
     assert "data directory" in said
+
+
+async def test_traces_without_their_packages_are_refused_with_the_command_that_installs_them(tmp_path: Path) -> None:
+    (tmp_path / "opentelemetry").mkdir()
+    (tmp_path / "opentelemetry" / "__init__.py").touch()  # stands before the installed one, and has nothing in it
+    said = await refused(RunningServer(SANGHA_TRACES_URL="http://127.0.0.1:4318", PYTHONPATH=str(tmp_path)))
+    assert "pip install 'sangha[traces]'" in said

@@ -81,13 +81,13 @@ def test_a_gateway_counts_requests_by_type_and_messages_by_who_said_them() -> No
     measures.answered((protocol.SpaceSend, 10.0, None), "ok", 10.2, guest=True)
     measures.answered((protocol.SpaceSend, 10.0, None), "full", 10.2, guest=True)
     measures.answered((protocol.Ping, 10.0, None), "ok", 10.2, guest=False)
-    assert measures.requests == {
-        (protocol.SpaceSend, "ok"): 1,
-        (protocol.SpaceSend, "full"): 1,
-        (protocol.Ping, "ok"): 1,
+    assert measures.refused == {(protocol.SpaceSend, "full"): 1}
+    assert {type_: sum(each.counts) for type_, each in measures.request_s.items()} == {
+        protocol.SpaceSend: 2,
+        protocol.Ping: 1,
     }
     assert measures.request_s[protocol.SpaceSend].total == pytest.approx(0.4)
-    assert measures.messages == {True: 1}
+    assert measures.messages == [0, 1]
 
 
 def test_a_method_that_a_client_made_up_makes_no_label() -> None:
