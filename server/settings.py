@@ -114,6 +114,7 @@ class Settings(BaseSettings):
     logins_per_minute_address: int = Field(10, ge=1, description="login attempts a minute from one address")
     logins_per_minute_email: int = Field(5, ge=1, description="login attempts a minute for one email")
     registrations_per_minute_address: int = Field(60, ge=1, description="registrations a minute from one address")
+    exports_per_minute: int = Field(2, ge=1, description="exports of an account a minute; each reads all that it has")
     token_life_s: float = Field(86_400, gt=0, description="life of a login token")
     wasm_max_memory: int = Field(
         256 * 2**20,

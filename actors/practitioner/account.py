@@ -104,9 +104,25 @@ def _pruned(state: PractitionerState, now: datetime) -> Iterable[e.SessionClosed
 def close_session(state: PractitionerState, command: c.CloseSession, context: Context) -> Decision:
     """A logout, of one session or all."""
     own(state, context)
-    closed = tuple(s for s in state.sessions.values() if command.id is None or s.id == command.id)
-    events = (e.SessionClosed(sessions=closed),) if closed else ()
-    return Decision(events=events, reply={"sessions": [session.id for session in closed]})
+    events = _closed(state, command.id, command.keep)
+    return Decision(events=events, reply={"sessions": _ids(events)})
+
+
+def _closed(state: PractitionerState, one: str | None, keep: str | None) -> tuple[e.SessionClosed, ...]:
+    closed = tuple(s for s in state.sessions.values() if s.id != keep and one in (None, s.id))
+    return (e.SessionClosed(sessions=closed),) if closed else ()
+
+
+def _ids(events: Iterable[e.SessionClosed]) -> list[str]:
+    return [session.id for event in events for session in event.sessions]
+
+
+def change_password(state: PractitionerState, command: c.ChangePassword, context: Context) -> Decision:
+    """The gateway has compared the old one."""
+    own(state, context)
+    closed = _closed(state, None, command.keep)
+    events = (e.PasswordChanged(password_hash=command.password_hash), *closed)
+    return Decision(events=events, reply={"sessions": _ids(closed)})
 
 
 def get_account(state: PractitionerState, command: c.GetAccount, context: Context) -> Decision:

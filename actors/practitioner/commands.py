@@ -81,9 +81,17 @@ class OpenSession(Command, frozen=True, kw_only=True, tag="open_session", forbid
 
 
 class CloseSession(Command, frozen=True, kw_only=True, tag="close_session", forbid_unknown_fields=True):
-    """A logout: of one session, or (None) of all."""
+    """A logout: of one session, or (None) of all but the one to keep."""
 
     id: Uuid | None = None
+    keep: Uuid | None = None
+
+
+class ChangePassword(Command, frozen=True, kw_only=True, tag="change_password", forbid_unknown_fields=True):
+    """Another password. All logins but the one to keep are closed."""
+
+    password_hash: PasswordHash
+    keep: Uuid | None = None
 
 
 class GetAccount(Command, frozen=True, kw_only=True, tag="get_account", forbid_unknown_fields=True):
@@ -250,6 +258,7 @@ PractitionerCommand = (
     Register
     | OpenSession
     | CloseSession
+    | ChangePassword
     | GetAccount
     | GetProfile
     | UpdateProfile

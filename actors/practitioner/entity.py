@@ -58,6 +58,7 @@ class PractitionerKind(Kept):
             c.Register: account.register,
             c.OpenSession: account.open_session,
             c.CloseSession: account.close_session,
+            c.ChangePassword: account.change_password,
             c.GetAccount: account.get_account,
             c.GetProfile: account.get_profile,
             c.UpdateProfile: account.update_profile,

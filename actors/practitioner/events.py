@@ -67,6 +67,12 @@ class ProfileUpdated(Struct, frozen=True, kw_only=True, tag="profile_updated"):
     profile: Profile
 
 
+class PasswordChanged(Struct, frozen=True, kw_only=True, tag="password_changed"):
+    """The account has another password. Not published."""
+
+    password_hash: str
+
+
 class OracleConsentChanged(Struct, frozen=True, kw_only=True, tag="oracle_consent_changed"):
     """Whether the state may be sent to a language model outside. An event of its own: it is asked for by its date."""
 
@@ -234,6 +240,7 @@ PractitionerEvent = (
     Registered
     | ProfileUpdated
     | OracleConsentChanged
+    | PasswordChanged
     | ArchetypalStateUpdated
     | SessionOpened
     | SessionClosed

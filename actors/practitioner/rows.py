@@ -30,7 +30,7 @@ def rows(event: e.PractitionerEvent, state: PractitionerState, at: datetime) -> 
     match event:
         case e.Registered():
             return _account(state), ConfirmClaim(scope=EMAIL_SCOPE, name=state.email)
-        case e.ProfileUpdated():
+        case e.ProfileUpdated() | e.PasswordChanged():
             return (_account(state),)
         case e.OracleConsentChanged(oracle_consent=consent):
             return (_upsert("practitioners", state.id, oracle_consent=consent, updated_at=at),)

@@ -163,6 +163,10 @@ def _profile_updated(state: PractitionerState, event: e.ProfileUpdated, at: date
     return structs.replace(state, profile=event.profile, updated_at=at)
 
 
+def _password_changed(state: PractitionerState, event: e.PasswordChanged, at: datetime) -> PractitionerState:
+    return structs.replace(state, password_hash=event.password_hash, updated_at=at)
+
+
 def _consent_changed(state: PractitionerState, event: e.OracleConsentChanged, at: datetime) -> PractitionerState:
     return structs.replace(state, oracle_consent=event.oracle_consent, updated_at=at)
 
@@ -311,6 +315,7 @@ _FOLD: Final[Mapping[type, Callable[[PractitionerState, Any, datetime], Practiti
     e.Registered: _registered,
     e.ProfileUpdated: _profile_updated,
     e.OracleConsentChanged: _consent_changed,
+    e.PasswordChanged: _password_changed,
     e.ArchetypalStateUpdated: _state_updated,
     e.SessionOpened: _session_opened,
     e.SessionClosed: _session_closed,

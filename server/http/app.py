@@ -13,7 +13,21 @@ from aiohttp import web
 
 from actors.runtime.errors import BadRequest, Draining, Forbidden, Internal, NotFound, SanghaError, TooLarge
 from actors.runtime.trace import request_id as current_request
-from server.http import asyncapi_document, collective, documents, metrics, operations, pages, rituals, runs, state, users
+from server.http import (
+    account,
+    asyncapi_document,
+    collective,
+    documents,
+    export,
+    metrics,
+    operations,
+    pages,
+    rituals,
+    runs,
+    spaces,
+    state,
+    users,
+)
 from server.http import headers as response_headers
 from server.http.asker import ORIGINS, TRUSTED, address_of, client, host_is_ours, host_of
 from server.http.context import GATEWAY, bearer, gateway_of
@@ -54,7 +68,8 @@ def build(gateway: Gateway) -> web.Application:
     app[TRUSTED] = Trusted(settings.trusted_proxies)
     app.on_response_prepare.append(dress)
     app[UPLOADS] = Uploads(time.monotonic, lifted=settings.lab)
-    resources = (operations, metrics, pages, asyncapi_document, users, rituals, runs, state, collective)
+    of_accounts = (users, account, export)
+    resources = (operations, metrics, pages, asyncapi_document, *of_accounts, rituals, runs, state, collective, spaces)
     for resource in resources:
         app.add_routes(resource.routes())
     documents.install(app, resources)

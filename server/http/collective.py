@@ -98,7 +98,7 @@ async def list_spaces(request: web.Request) -> web.Response:
 
 async def create_space(request: web.Request) -> web.Response:
     """201 with the space; the caller facilitates it."""
-    gateway, caller = gateway_of(request), await _caller(request)
+    gateway, caller = gateway_of(request), await caller_named(request)
     command = command_of(c.CreateSpace, await body_of(request, CreateBody))
     operation = change_of(request, caller)
     space = space_id_of(operation)
@@ -139,7 +139,7 @@ async def abort_ritual(request: web.Request) -> web.Response:
 
 async def _begin(request: web.Request, body: GroupBody) -> web.Response:
     """A retry gets the first reply also where the ritual cannot be had any more (withdrawn, renamed)."""
-    gateway, caller = gateway_of(request), await _caller(request)
+    gateway, caller = gateway_of(request), await caller_named(request)
     name, ritual = given(body, *NAMES)
     if ritual is None:
         raise invalid(name, "is required")
@@ -161,7 +161,7 @@ async def _begin(request: web.Request, body: GroupBody) -> web.Response:
 
 
 async def _change(request: web.Request, name: str, command: c.SpaceCommand) -> web.Response:
-    caller = await _caller(request)
+    caller = await caller_named(request)
     space = await read(space_of(gateway_of(request), name))
     operation = change_of(request, caller)
     return json_response(await ask(request, Address("space", space), c.encode(command), caller, operation))
@@ -173,7 +173,7 @@ async def _read(request: web.Request, name: str, command: c.SpaceCommand) -> web
     return json_response(await ask(request, Address("space", space), c.encode(command), caller))
 
 
-async def _caller(request: web.Request) -> Caller:
+async def caller_named(request: web.Request) -> Caller:
     """Who asks, by the name that others may see. Raises Unauthenticated, StorageUnavailable."""
     caller = await caller_of(request)
     profile = practitioner.encode(practitioner.GetProfile())

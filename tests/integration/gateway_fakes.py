@@ -258,11 +258,16 @@ class FakeShards:
             case p.Register():
                 stream.profile = msgspec.to_builtins(command) | {"created_at": "2026-01-01T00:00:00Z"}
                 return self._profile(stream), nothing
+            case p.GetAccount() if "password_hash" not in stream.profile:
+                raise NotFound("there is no such practitioner")
             case p.GetAccount():
                 return {"id": stream.id, "password_hash": stream.profile["password_hash"]}, nothing
             case p.OpenSession():
                 self.opened = command
-                return {"session": command.id}, nothing
+                return {
+                    "session": command.id,
+                    "expires_at": command.expires_at.isoformat().replace("+00:00", "Z"),
+                }, nothing
             case p.TransformState() | p.GetState() | p.Reflect():
                 return {"asked": msgspec.to_builtins(command)}, nothing
             case s.BeginRitual(brief=s.NO_BRIEF):
@@ -340,6 +345,9 @@ class FakeQueries:
 
     def __init__(self) -> None:
         self.logins: dict[bytes, Login] = {}
+        self.spent: set[bytes] = set()
+        self.sharing: set[frozenset[str]] = set()
+        self.spaces_of: dict[str, tuple[str, ...]] = {}
         self.names: dict[tuple[str, str], str] = {}
         self.counts: dict[str, int] = {}
         self.rituals: dict[str, str] = {}
@@ -388,6 +396,25 @@ class FakeQueries:
     async def states(self, practitioner: str, limit: int, before: str | None = None) -> list[dict[str, Any]]:
         self._check()
         return [{"practitioner": practitioner, "limit": limit, "before": before}]
+
+    async def was_login(self, token_hash: bytes) -> bool:
+        self._check()
+        return token_hash in self.spent
+
+    async def share_a_space(self, one: str, other: str) -> bool:
+        self._check()
+        return frozenset((one, other)) in self.sharing
+
+    async def logins_of(self, practitioner: str) -> list[Login]:
+        return [login for login in self.logins.values() if login.practitioner_id == practitioner]
+
+    async def memberships(self, practitioner: str, limit: int, after: str | None = None) -> list[dict[str, Any]]:
+        self._check()
+        return [{"space_id": space} for space in self.spaces_of.get(practitioner, ()) if after is None or space > after]
+
+    async def unpublished(self, author: str, limit: int) -> list[str]:
+        self._check()
+        return []
 
     async def healthy(self) -> bool:
         return not self.down

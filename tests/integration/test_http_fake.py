@@ -12,15 +12,15 @@ from gateway_fakes import ALICE, World, world
 
 from actors.practitioner import commands as p
 from actors.runtime.errors import ActorUnavailable, Conflict
-from server.http import users
+from server.http import passwords
 
 ACCOUNT = {"email": "Ariadne@Example.org", "password": "labyrinth", "spiritual_name": "Ariadne"}
 
 
 @pytest.fixture(autouse=True)
 def _cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(users, "TIME_COST", 1)
-    monkeypatch.setattr(users, "MEMORY_KIB", 64)
+    monkeypatch.setattr(passwords, "TIME_COST", 1)
+    monkeypatch.setattr(passwords, "MEMORY_KIB", 64)
 
 
 @pytest.fixture
@@ -105,8 +105,8 @@ async def test_an_unknown_email_costs_a_verification_too(
     w: World, http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     verified = []
-    verify = users._verify
-    monkeypatch.setattr(users, "_verify", lambda known, password: verified.append(known) or verify(known, password))
+    verify = passwords._verify
+    monkeypatch.setattr(passwords, "_verify", lambda known, password: verified.append(known) or verify(known, password))
     await http.post("/api/users/login", json={"email": "no@body.org", "password": "x"})
     assert len(verified) == 1
     assert verified[0].startswith("$argon2id$")

@@ -168,6 +168,7 @@ def test_a_recorded_departure_replays() -> None:
 def life_and_end() -> Driver:
     """``histories/practitioner_leaving.json`` is its record."""
     who = Old()
+    who.do(c.ChangePassword(password_hash="argon2-other"), SELF)
     who.do(c.DeleteAccount(farewells=FAREWELLS), SELF)
     gone(who)
     while who.state.leaving is not None:
@@ -180,3 +181,16 @@ def test_the_recorded_departure_has_every_event_of_one() -> None:
     assert recorded == {event["type"] for event in record(life_and_end())["events"]}
     assert {"account_leaving", "account_purged", "account_erased"} <= recorded
     assert e.FORMAT == 1
+
+
+def test_another_password_closes_the_other_logins(who: Practitioner) -> None:
+    other = "00000000-0000-4000-8000-0000000000ab"
+    who.do(c.OpenSession(id=other, token_hash=b"u" * 32, expires_at=who.now.replace(year=2027)), SELF)
+    decision = who.do(c.ChangePassword(password_hash="argon2-other", keep=other), SELF)
+    assert decision.reply == {"sessions": [LOGIN]}
+    assert (who.state.password_hash, list(who.state.sessions)) == ("argon2-other", [other])
+    assert who.row("practitioners")["password_hash"] == "argon2-other"
+    assert who.do(c.CloseSession(keep=other), SELF).events == ()
+    assert who.do(c.CloseSession(), SELF).reply == {"sessions": [other]}
+    with pytest.raises(Forbidden):
+        who.do(c.ChangePassword(password_hash="x"), account(2))
