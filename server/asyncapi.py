@@ -51,8 +51,7 @@ holds within a stream, not between streams. A client ignores fields and events t
 _FOLLOWED: Final = {
     "space": (
         "Pushes of a space",
-        "To whoever joined it in this session. Those with an `offset` are stored, numbered without a gap, and come again after a "
-        "resume; the others say how things are now.",
+        "To whoever joined it. Those with an `offset` are stored and have no gap, also after a resume; the others are of now.",
     ),
     "practitioner": (
         "Pushes of one's own stream",
