@@ -28,7 +28,11 @@ PREFERENCES_BYTES: Final = 16 * 1024
 FAREWELLS_MAX: Final = 1_000
 """Of one command, which is journaled and whose effects are looked at after each answer; the gateway finds the rest."""
 
-Email = Annotated[str, Meta(min_length=3, max_length=EMAIL_MAX)]
+_EMAIL: Final = re.compile(r"[^\s@\x00-\x1f\x7f]+@[^\s@\x00-\x1f\x7f]+")
+# The pattern is only told: ``normal_email`` holds it, and says better what is wrong.
+Email = Annotated[
+    str, Meta(min_length=3, max_length=EMAIL_MAX, extra_json_schema={"pattern": rf"^\s*{_EMAIL.pattern}\s*$"})
+]
 ShortText = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"^(?!\s*$)[^\x00]*$")]
 PasswordHash = Annotated[str, Meta(min_length=1, max_length=255, description="Argon2id, in its own text form")]
 PrivacyLevel = Literal["private", "community", "public"]
@@ -37,8 +41,6 @@ TokenHash = Annotated[bytes, Meta(min_length=16, max_length=64)]
 Intention = Annotated[str, Meta(max_length=INTENTION_MAX, pattern=r"^[^\x00]*$")]
 LongText = Annotated[str, Meta(max_length=20_000, pattern=r"^[^\x00]*$")]
 Rating = Annotated[int, Meta(ge=1, le=10)]
-
-_EMAIL: Final = re.compile(r"[^\s@\x00-\x1f\x7f]+@[^\s@\x00-\x1f\x7f]+")
 
 
 class Command(Struct, frozen=True):

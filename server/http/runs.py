@@ -71,7 +71,11 @@ class SessionsQuery(Page, frozen=True, kw_only=True):
 
 def one_of(names: Iterable[str]) -> dict[str, Any]:
     """In a body's schema: one of these has a value."""
-    return {"anyOf": [{"required": [name], "properties": {name: {"not": {"type": "null"}}}} for name in names]}
+    return {
+        "anyOf": [
+            {"title": f"with {name}", "required": [name], "properties": {name: {"not": {"type": "null"}}}} for name in names
+        ]
+    }
 
 
 def routes() -> list[web.RouteDef]:

@@ -11,6 +11,7 @@ from aiohttp import web
 from msgspec import UNSET, Meta, UnsetType
 
 from actors.practitioner import commands as p
+from actors.practitioner.archetypal_state import ENTRIES_MAX, NAME_MAX
 from actors.practitioner.changes import CHANGES
 from actors.runtime.codec import from_wire
 from actors.runtime.entity import Address, Caller
@@ -39,6 +40,21 @@ class TransformBody(msgspec.Struct, frozen=True, kw_only=True):
         "transformation_close",
     ]
     parameters: dict[str, Any] | None = None
+
+
+Name = Annotated[str, Meta(min_length=1, max_length=NAME_MAX, pattern=r"^[^\x00]+$")]
+Strengths = Annotated[dict[Name, Annotated[float, Meta(ge=0, le=1)]], Meta(max_length=ENTRIES_MAX)]
+Names = Annotated[tuple[Name, ...], Meta(max_length=ENTRIES_MAX)]
+
+
+class StateBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An archetypal state, with the bounds that ``archetypal_state.parse`` holds; what is not given is empty."""
+
+    archetypes: Strengths = {}
+    energies: Strengths = {}
+    integrations: Names = ()
+    symbols: Names = ()
+    transformations: Names = ()
 
 
 def _change_shown(name: str) -> type[msgspec.Struct]:

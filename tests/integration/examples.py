@@ -35,7 +35,7 @@ RECORDED = ROOT / "server" / "http" / "examples.json"
 ANSWER_BYTES = 8 * 1024
 """A longer answer shows nobody anything."""
 TOKEN = "dGhpcy1pcy1uby10b2tlbi1idXQtbG9va3MtbGlrZS0x"
-PASSWORD = "a thread through it"
+PASSWORD = "a long password"
 """As the examples have it: who sends one alone has the same."""
 STATE = {"archetypes": {"Self": 0.6, "Shadow": 0.3, "Light": 0.4}, "energies": {"fire": 0.5, "air": 0.3}}
 
