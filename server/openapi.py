@@ -180,7 +180,7 @@ def _bodies_and_replies(operations: Iterable[Operation]) -> Iterable[Any]:
 
 def _operation(operation: Operation, schemas: _Schemas, settings: Settings, recorded: Mapping[str, Recorded]) -> Schema:
     described: Schema = {
-        "operationId": operation.handler.__name__,
+        "operationId": f"{operation.handler.__module__.rpartition('.')[2]}_{operation.handler.__name__}",
         "summary": operation.summary,
         "tags": [operation.tag],
         "security": _security(operation),

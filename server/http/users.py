@@ -45,6 +45,7 @@ from server.http.context import (
 from server.http.contract import ENTITY, UuidText, body_like
 from server.http.passwords import SALT_BYTES, GivenPassword, NewPassword, hash_of, hashed, verified
 from server.http.rituals import viewer_of
+from server.http.state import StateBody
 from server.rituals import read, ritual_id
 
 TAG: Final = "Accounts"
@@ -310,7 +311,7 @@ OPERATIONS: Final = (
         handler=put_archetypal_state,
         summary="Replace the archetypal state",
         tag=TAG,
-        body=ArchetypalState,
+        body_shown=StateBody,
         reply=ArchetypalState,
         errors=(*ENTITY, "conflict", "too_large"),
         examples=(
