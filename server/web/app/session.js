@@ -18,7 +18,6 @@ class Session extends EventTarget {
   invitations = [];
   goodbye = null;
   #token = null;
-  #stays = false;
   #outside = new Client({});
 
   get signedIn() {
@@ -67,7 +66,6 @@ class Session extends EventTarget {
   async enter({ token, stay }) {
     await this.#open({ token, remember: true });
     this.#token = token;
-    this.#stays = stay;
     (stay ? localStorage : sessionStorage).setItem(TOKEN, token);
     this.dispatchEvent(new Event("me"));
   }
@@ -149,11 +147,6 @@ class Session extends EventTarget {
     if (this.#token) await this.http("POST", "/api/users/logout").catch(() => {});
     this.#leaveBehind();
     this.dispatchEvent(new Event("me"));
-  }
-
-  /** A new token, where the password was changed or other sessions were ended. */
-  replaceToken(token) {
-    return this.enter({ token, stay: this.#stays });
   }
 
   #leaveBehind() {

@@ -4,7 +4,7 @@ import { button, h, put } from "../dom.js";
 import { choice, confirm, dialog, field, form, tick, toast } from "../forms.js";
 import { session } from "../session.js";
 import { LABELS, setTheme, theme } from "../theme.js";
-import { dateTime, inWords } from "../words.js";
+import { count, dateTime, inWords } from "../words.js";
 
 export const PRIVACY = [
   ["private", "Private", "nothing is shown to others"],
@@ -80,24 +80,37 @@ function colours() {
 }
 
 function sessions() {
-  const list = h("ul.plain.runs");
+  const list = h("ul.plain.logins");
+  const others = button("Sign out the others", () => attempt(async () => {
+    const { sessions: closed } = await session.http("DELETE", "/api/users/sessions");
+    toast(closed.length ? `${count(closed.length, "login")} ended.` : "There were no others.");
+    await load();
+  }));
+  const everywhere = button("Sign out everywhere", async () => {
+    if (!(await confirm("Sign out everywhere?", "Every login ends, this one too, on every device.", "Sign out everywhere"))) return;
+    await attempt(() => session.http("DELETE", "/api/users/sessions", { query: { all: true } }));
+    await session.signOut();
+  });
   const load = async () => {
     const rows = await session.http("GET", "/api/users/sessions");
-    const all = Array.isArray(rows) ? rows : rows.sessions;
-    put(list, all.map((each) => h("li", null, each.current ? "This one" : `Since ${dateTime(each.created_at ?? each.opened_at)}`, h("span.muted.small", null, ` until ${dateTime(each.expires_at)}`))));
+    put(list, rows.map(login));
   };
+  const login = ({ id, current, created_at: since, expires_at: until }) => h("li", null,
+    h("span", null, current ? "This one" : `Since ${dateTime(since)}`, h("span.muted.small", null, ` until ${dateTime(until)}`)),
+    current ? null : button("End", () => attempt(async () => {
+      await session.http("DELETE", `/api/users/sessions/${id}`);
+      await load();
+    }), { "aria-label": `End the login since ${dateTime(since)}` }));
   load().catch((error) => put(list, h("li.muted", null, inWords(error))));
-  const end = async () => {
-    if (!(await confirm("Sign out everywhere?", "Every session ends, this one too, on every device.", "Sign out everywhere"))) return;
-    try {
-      await session.http("DELETE", "/api/users/sessions");
-      await session.signOut();
-      location.hash = "/enter";
-    } catch (error) {
-      toast(inWords(error), { wrong: true });
-    }
-  };
-  return h("section.card", { "aria-labelledby": "sessions" }, h("h2", { id: "sessions" }, "Where you are signed in"), list, h("div.actions", null, button("Sign out everywhere", end)));
+  return h("section.card", { "aria-labelledby": "sessions" }, h("h2", { id: "sessions" }, "Where you are signed in"), list, h("div.actions", null, others, everywhere));
+}
+
+async function attempt(work) {
+  try {
+    await work();
+  } catch (error) {
+    toast(inWords(error), { wrong: true });
+  }
 }
 
 function password() {
@@ -108,10 +121,9 @@ function password() {
     label: "Change it",
     kind: "plain",
     submit: async (body, element) => {
-      const reply = await session.http("PUT", "/api/users/password", { body });
-      if (reply?.token) await session.replaceToken(reply.token);
+      await session.http("PUT", "/api/users/password", { body });
       element.reset();
-      toast("The password is changed. Other sessions have ended.");
+      toast("The password is changed. Other logins have ended.");
     },
   }));
 }

@@ -24,7 +24,7 @@ export async function space({ main, parameters, router }) {
   };
   const heading = h("h1.space-name", null, name(room.space.name));
   const facts = h("p.space-facts");
-  const rightSide = h("aside.circle", { "aria-label": "The circle" }, parts.ring.element, parts.breath.element, parts.series.element, parts.people.element);
+  const rightSide = h("aside.circle", { "aria-label": "The circle" }, h("h2.hidden-visually", null, "The circle"), parts.ring.element, parts.breath.element, parts.series.element, parts.people.element);
   const body = h("div.space", { "data-panel": "talk" }, h("div.space-main", null, parts.stages.element, parts.talk.element), rightSide);
   const tools = h("div.space-tools");
   const brief = h("span.muted.small", null, inShort(room));

@@ -37,7 +37,7 @@ export async function state({ main }) {
   const again = () => Promise.all([draw(), history.reload(), drawRuns()]).catch((error) => toast(inWords(error), { wrong: true }));
   const own = ({ detail }) => ["archetypal_state_updated", "ritual_completed", "ritual_started"].includes(detail.event) && again();
   put(main, h("h1", null, "My state"), h("p.lede", null, "Archetypes and energies from 0 to 1, and what is being lived through. Only you see it."),
-    h("div.two", null, h("section.card", { "aria-label": "As it is now" }, now),
+    h("div.two", null, h("section.card", { "aria-labelledby": "now" }, h("h2.hidden-visually", { id: "now" }, "As it is now"), now),
       h("div.stack", null, changing(), reflecting(), h("section.stack", { "aria-labelledby": "recent" }, h("h2", { id: "recent" }, "Your rituals"), runs))),
     history.element);
   session.addEventListener("own", own);
