@@ -144,7 +144,7 @@ async def _checked(request: web.Request, handler: Handler) -> web.StreamResponse
         raise Forbidden("this origin is not allowed")
     if request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
         return web.Response(status=204)
-    if gateway.draining:
+    if gateway.draining and request.path != "/metrics":  # which says how far the drain is
         raise Draining("the server is going away")
     if _STRANGE.search(request.path) or _STRANGE.search(request.query_string):
         raise BadRequest("the address has characters that no name here has")
