@@ -140,7 +140,7 @@ def test_every_example_is_run_by_a_test() -> None:
     run = {
         "Two commands", "A first conversation", "In Python", "In a browser", "From the terminal", "Twelve at once",
         "With an account", "A first ritual", "What runs, where", "A ritual in WAT", "A ritual in C",
-        "A ritual in the catalog", "A group ritual", "State and its chain", "A Ray cluster", "Figures",
+        "A ritual in the catalog", "A group ritual", "State and its chain", "A Ray cluster", "Figures", "The JavaScript client",
     }  # fmt: skip
     assert {block.section for block in blocks() if block.language in ("sh", "python", "js")} == run
 

@@ -212,10 +212,12 @@ export class Client extends EventTarget {
    * offset begins. Whoever is in it already gets the same object.
    *
    * @param {string} space
-   * @param {{after?: number, timeoutMs?: number}} [options]
+   * @param {{after?: number | null, timeoutMs?: number}} [options]
    * @returns {Promise<Space>}
    */
-  async join(space, { after, timeoutMs } = {}) {
+  async join(space, options = {}) {
+    const { timeoutMs } = options;
+    const after = options.after ?? undefined;
     for (const known of this.#spaces.values()) if (known.id === space || known.asked === space) return known;
     const joined = new Space(this, space, after);
     const fields = after === undefined ? { space } : { space, after };
