@@ -28,7 +28,7 @@ def parse(text: str, host: str) -> Listen:
     if found is None or not 1 <= int(found["port"]) <= 65535:
         raise ValueError(f"{text!r} is not PORT, HOST:PORT or [IPv6]:PORT")
     given = (found["host"] or host).strip("[]")
-    if ":" in given:
+    if (found["host"] or "").startswith("["):
         ipaddress.IPv6Address(given)
     return Listen(given, int(found["port"]))
 

@@ -33,8 +33,14 @@ class GuardedConnection(RequestHandler):
 
     __slots__ = ("_guard", "_received", "_resumed", "_wire", "seat")
 
-    def __init__(self, server: web.Server, guard: Guard, seat: Seat, **options: Any) -> None:
-        super().__init__(server, loop=asyncio.get_running_loop(), **options)
+    def __init__(self, server: web.Server, guard: Guard, seat: Seat) -> None:
+        super().__init__(
+            server,
+            loop=asyncio.get_running_loop(),
+            keepalive_timeout=guard.limits.keepalive_s,
+            access_log=None,
+            auto_decompress=False,  # ``encoding`` does it, within bounds
+        )
         self._guard = guard
         self.seat = seat
         self._wire: asyncio.Transport | None = None

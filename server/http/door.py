@@ -145,9 +145,7 @@ class Door:
         if seat is None:
             sock.close()
             return
-        connection = GuardedConnection(
-            self._server, self._guard, seat, keepalive_timeout=self._guard.limits.keepalive_s, access_log=None
-        )
+        connection = GuardedConnection(self._server, self._guard, seat)
         task = self._loop.create_task(self._enter(sock, connection))
         self._entering.add(task)
         task.add_done_callback(self._entering.discard)

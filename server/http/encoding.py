@@ -6,6 +6,7 @@ on for a while: 4 MiB of gzip would cost seconds of the event loop. Here nothing
 
 from __future__ import annotations
 
+import asyncio
 import zlib
 from typing import Final
 
@@ -30,7 +31,7 @@ async def decode_body(request: web.Request, limit: int) -> None:
     if encoding not in ENCODINGS:
         raise UnsupportedEncoding(f"a body may be encoded as gzip or deflate, not as {encoding[:40]!r}")
     plain = inflate(await _raw(request, limit), encoding, limit)
-    reader = StreamReader(request.protocol, 2 * limit, loop=request.loop)
+    reader = StreamReader(request.protocol, 2 * limit, loop=asyncio.get_running_loop())
     reader.feed_data(plain)
     reader.feed_eof()
     request._payload = reader  # noqa: SLF001 - aiohttp knows no other way to hand a handler another body

@@ -62,7 +62,7 @@ class Origins:
 
 def _hostname(host: str) -> str:
     found = _HOST.fullmatch(host)
-    return "" if found is None else _plain(found[1].strip("[]"))
+    return "" if found is None or ".." in host else _plain(found[1].strip("[]"))
 
 
 def _plain(name: str) -> str:

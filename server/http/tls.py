@@ -46,8 +46,8 @@ def _read(path: Path) -> str:
 
 
 def _reason(failure: Exception) -> str:
-    reason = getattr(failure, "reason", None)
-    return str(reason or failure).replace("_", " ").lower()
+    """OpenSSL's words without the place in its source."""
+    return re.sub(r"\s*\(_ssl\.c:\d+\)|\[[^\]]*\]\s*", "", str(failure)).replace("_", " ").lower()
 
 
 def server_context(path: Path) -> ssl.SSLContext:
