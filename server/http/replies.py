@@ -73,6 +73,7 @@ class Node(Struct, frozen=True, kw_only=True):
 
     id: str
     alive: bool
+    address: str
     raylet_pid: int | None
 
 
