@@ -88,7 +88,7 @@ async function once(fetch, url, request, until) {
 /** @param {Response} reply @param {any} answer */
 function problemOf(reply, answer) {
   const wait = Number(reply.headers.get("Retry-After")) || undefined;
-  return errorOf({ message: reply.statusText, retryable: reply.status === 503, retry_after_s: wait, ...answer }, reply.status);
+  return errorOf({ detail: reply.statusText, retryable: reply.status === 503, retry_after_s: wait, ...answer }, reply.status);
 }
 
 /** @param {Record<string, any>} [query] */
