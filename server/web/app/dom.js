@@ -9,9 +9,10 @@ function fill(element, attributes, children) {
   return element;
 }
 
-/** Sets one attribute: a function becomes a listener, true an empty attribute; null and false take it away. */
+/** Sets one attribute: a function becomes a listener, true an empty attribute; null and false take it away (of a data- attribute they are text). */
 export function set(element, name, value) {
   if (typeof value === "function") element.addEventListener(name.replace(/^on/, ""), value);
+  else if (name.startsWith("data-") && typeof value === "boolean") element.setAttribute(name, String(value));
   else if (value === null || value === undefined || value === false) element.removeAttribute(name);
   else if (name === "value") element.value = value;
   else element.setAttribute(name, value === true ? "" : String(value));

@@ -56,7 +56,12 @@ function signIn(onward) {
   ], {
     label: "Sign in",
     submit: async ({ email, password, stay }) => {
-      await session.signIn(email, password, stay);
+      try {
+        await session.signIn(email, password, stay);
+      } catch (error) {
+        if (error.code === "unauthenticated") throw Object.assign(new Error("The email or the password is wrong."), { code: "said" });
+        throw error;
+      }
       onward();
     },
   });
