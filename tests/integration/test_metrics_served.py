@@ -216,7 +216,7 @@ async def test_a_process_that_does_not_answer_is_told_as_down_and_the_scrape_goe
     assert up["sandbox/1"] == 0
     assert sum(up.values()) == len(up) - 1
     await until(lambda: _is_up(server, "sandbox/1"), "its successor")
-    assert (await values(server, "sangha_takeovers_total"))["coordinator"] == 1
+    assert (await values(server, "sangha_takeovers_total"))["coordinator"] >= 1
 
 
 async def _is_up(server: RunningServer, process: str) -> bool:
