@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_OID, uuid5
 
@@ -505,10 +506,10 @@ class Client:
 
 
 @asynccontextmanager
-async def world(**settings: Any) -> AsyncIterator[World]:
+async def world(*, tls_file: Path | None = None, **settings: Any) -> AsyncIterator[World]:
     shards, queries = FakeShards(), FakeQueries()
     options = {"port": 0, "guests": True, "auth_timeout_s": 5.0} | settings
-    gateway = Gateway(Settings(_env_file=None, **options), shards, queries, SECRET)
+    gateway = Gateway(Settings(_env_file=None, **options), shards, queries, SECRET, tls_file=tls_file)
     shards.on_message = gateway.on_message
     port = await gateway.start()
     try:

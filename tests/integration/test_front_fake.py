@@ -64,7 +64,7 @@ async def test_a_foreign_host_is_421_on_every_kind_of_address(w: World, http: ht
     assert w.shards.asked == []
 
 
-@pytest.mark.parametrize("host", ["localhost", "LOCALHOST.:1", "127.0.0.1", "[::1]:8080", "sangha.example", "Sangha.Example.:443"])
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST.:1", "127.0.0.1", "[::1]:8080", "Sangha.Example.:443"])
 async def test_our_own_names_are_served_in_any_spelling(http: httpx.AsyncClient, host: str) -> None:
     assert (await http.get("/api/users/profile", headers={"Host": host})).status_code == 401
 
@@ -161,7 +161,8 @@ async def refused(w: World, *chains: str) -> list[bool]:
     account = {"email": "a@b.org", "password": "labyrinth"}
     async with httpx.AsyncClient(base_url=w.http) as http:
         return [
-            (await http.post("/api/users/register", json=account, headers={"X-Forwarded-For": chain})).status_code == 429
+            (await http.post("/api/users/register", json=account, headers={"X-Forwarded-For": chain})).status_code
+            == 429
             for chain in chains
         ]
 
@@ -333,10 +334,9 @@ async def test_a_packed_frame_is_bounded_by_what_it_holds() -> None:
     async with world(deflate=True) as w, websockets.connect(w.url, compression="deflate") as socket:
         await socket.send('{"id":1,"type":"auth","guest":"Bomber"}')
         await socket.recv()
+        await socket.send('{"id":2,"type":"ping","x":"' + "0" * 5 * 2**20 + '"}')
         with pytest.raises(websockets.ConnectionClosed):
-            await socket.send('{"id":2,"type":"ping","x":"' + "0" * 50 * 2**20 + '"}')
-            while True:
-                await socket.recv()
+            await socket.recv()
         assert socket.close_code == 1009
 
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
 import resource
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from typing import Any
 
 import httpx
 import psutil
+import pytest
 from gateway_fakes import ALICE, World, world
 
+from server.http.connection import GuardedConnection
 from server.http.guard import Phase
 
 HALF_OPEN = 5_000
@@ -45,12 +46,17 @@ async def raw(w: World, **options: Any) -> AsyncIterator[tuple[asyncio.StreamRea
 
 async def until(condition: Callable[[], bool], within_s: float = 10.0) -> None:
     async with asyncio.timeout(within_s):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - what is waited for is in the kernel and in the server
             await asyncio.sleep(0.01)
 
 
 async def test_a_head_that_drips_is_cut_and_one_that_is_whole_in_time_is_served() -> None:
-    async with world(header_timeout_s=1.5) as w, raw(w) as (dripping, slow), raw(w) as (served, quick), raw(w) as (mute, _):
+    async with (
+        world(header_timeout_s=1.5) as w,
+        raw(w) as (dripping, slow),
+        raw(w) as (served, quick),
+        raw(w) as (mute, _),
+    ):
         began = time.monotonic()
         quick.write(HEAD)
 
@@ -181,28 +187,54 @@ async def p99_ms(http: httpx.AsyncClient, times: int = 300) -> float:
     return sorted(took)[int(times * 0.99)] * 1000
 
 
-async def test_thousands_of_half_open_connections_lock_nobody_out_and_their_memory_returns() -> None:
+async def wave(w: World, count: int) -> None:
+    """So many come, are cut, and are gone."""
+    attackers = await asyncio.to_thread(half_open, w.port, count)
+    try:
+        await until(lambda: len(w.gateway.guard) >= count)
+        w.gateway.guard.limits = w.gateway.guard.limits._replace(header_timeout_s=0)
+        await until(lambda: not w.gateway.guard.count(Phase.HEAD))
+    finally:
+        for sock in attackers:
+            sock.close()
+        w.gateway.guard.limits = w.gateway.guard.limits._replace(header_timeout_s=60)
+
+
+def connections() -> int:
+    gc.collect()
+    return sum(isinstance(each, GuardedConnection) for each in gc.get_objects())
+
+
+@pytest.fixture
+def descriptors() -> Iterator[int]:
+    """How many half-open connections this process can be both ends of."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    count = min(HALF_OPEN, hard // 2 - 500)
-    async with world(header_timeout_s=8) as w, httpx.AsyncClient(base_url=w.http, timeout=5) as http:
-        calm = await p99_ms(http)
-        before = resident()
-        attackers = await asyncio.to_thread(half_open, w.port, count)
-        try:
-            await until(lambda: len(w.gateway.guard) > count)
-            full = resident()
-            under = await p99_ms(http)
-            async with w.guest() as client:
-                assert (await client.ask("ping"))["type"] == "result"
-            await until(lambda: w.gateway.guard.count(Phase.HEAD) == 0, 30)
-        finally:
-            for sock in attackers:
-                sock.close()
-        del attackers
-        await until(lambda: len(w.gateway.guard) <= 2)
-        await until(lambda: resident() - before < max(12 * 2**20, (full - before) // 3), 15)
-        assert under < 10 * calm + 50, (calm, under)
-        if "SHOW_FIGURES" in os.environ:
-            print(count, f"calm {calm:.1f} ms, under {under:.1f} ms; {before >> 20} {full >> 20} {resident() >> 20} MiB")  # noqa: T201
+    yield min(HALF_OPEN, hard // 2 - 500)
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def test_thousands_of_half_open_connections_lock_nobody_out(descriptors: int) -> None:
+    async with world(header_timeout_s=60) as w, httpx.AsyncClient(base_url=w.http, timeout=5) as http:
+        calm = await p99_ms(http)
+        attackers = await asyncio.to_thread(half_open, w.port, descriptors)
+        await until(lambda: len(w.gateway.guard) > descriptors)
+        under = await p99_ms(http)
+        async with w.guest() as client:
+            assert (await client.ask("ping"))["type"] == "result"
+        for sock in attackers:
+            sock.close()
+        print(f"{descriptors} half open: p99 calm {calm:.1f} ms, under {under:.1f} ms")  # noqa: T201 - pytest -s
+        assert under < 3 * calm + 100
+
+
+async def test_the_memory_of_half_open_connections_returns(descriptors: int) -> None:
+    """The allocator keeps some of what it had; what matters is that the third wave costs nothing that the second did not."""
+    async with world(header_timeout_s=60) as w:
+        levels = []
+        for _ in range(3):
+            await wave(w, descriptors)
+            await until(lambda: connections() == 0)
+            levels.append(resident() >> 20)
+        print(f"resident after each of three waves of {descriptors}: {levels} MiB")  # noqa: T201 - pytest -s
+        assert levels[2] - levels[1] < 8

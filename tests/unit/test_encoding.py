@@ -6,12 +6,13 @@ import gzip
 import time
 import tracemalloc
 import zlib
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.runtime.errors import BadRequest, SanghaError, TooLarge
+from actors.runtime.errors import BadRequest, TooLarge
 from server.http.encoding import inflate
 
 LIMIT = 4 * 2**20
@@ -31,10 +32,8 @@ def test_what_was_packed_comes_out(data: bytes) -> None:
 
 @given(st.binary(max_size=100), st.sampled_from(["gzip", "deflate"]))
 def test_garbage_is_a_bad_request(data: bytes, encoding: str) -> None:
-    try:
+    with suppress(BadRequest):
         inflate(data, encoding, LIMIT)
-    except SanghaError as failure:
-        assert isinstance(failure, BadRequest)
 
 
 def test_the_bound_is_of_what_comes_out() -> None:

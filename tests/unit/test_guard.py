@@ -78,7 +78,7 @@ def test_a_trusted_proxy_has_as_many_as_there_are() -> None:
 
 def test_a_limit_that_is_lifted_holds_nobody_back() -> None:
     some = Some(LIMITS._replace(per_address=None))
-    assert all([some.come() for _ in range(4)])
+    assert all(some.come() for _ in range(4))
 
 
 def test_when_all_seats_are_taken_the_slowest_head_goes_then_the_longest_idle_then_nobody() -> None:
