@@ -62,7 +62,9 @@ class Tab:
 
     async def wait(self, condition: str, argument: Any = None) -> Any:
         """Until a JavaScript expression (or function of the argument) is true in the page; its value."""
-        return await (await self.page.wait_for_function(condition, arg=argument)).json_value()
+        # As a function always: an expression would be eval'ed in the page, which its Content-Security-Policy forbids.
+        function = condition if "=>" in condition else f"() => ({condition})"
+        return await (await self.page.wait_for_function(function, arg=argument)).json_value()
 
 
 class Chromium:
