@@ -29,14 +29,13 @@ from server.http import (
     users,
 )
 from server.http import headers as response_headers
-from server.http.asker import ORIGINS, TRUSTED, address_of, client, host_is_ours, host_of
-from server.http.context import GATEWAY, bearer, gateway_of
+from server.http.asker import ORIGINS, TRUSTED, address_of, host_is_ours, host_of
+from server.http.context import GATEWAY, bearer, gateway_of, is_local
 from server.http.encoding import UnsupportedEncoding, decode_body
 from server.http.forwarded import Trusted
 from server.http.origins import Origins
 from server.http.problems import problem, problem_response
 from server.http.uploads import UPLOADS, Uploads
-from server.local_user import may_be_local
 from server.ws.closing import FORBIDDEN_ORIGIN, TOO_MANY
 from server.ws.protocol import error_body
 from server.ws.reading import Frames
@@ -163,12 +162,10 @@ def misdirected(request: web.Request) -> web.Response:
     return problem_response(421, {"code": "bad_request", "message": message, "retryable": False})
 
 
-def is_local(request: web.Request) -> bool:
+def _may_be_local(request: web.Request) -> bool:
     """Whether a socket may be the local user's, of an Origin that is allowed already."""
-    if not gateway_of(request).settings.local_user or "Authorization" in request.headers:
-        return False
     try:
-        return may_be_local(client(request), request.headers, host_of(request), request.app[ORIGINS])
+        return is_local(request)
     except Forbidden:
         return False
 
@@ -198,7 +195,7 @@ async def serve_socket(request: web.Request) -> web.StreamResponse:
             connection.close(TOO_MANY, "too many sockets from this address")
         elif not origins.allows(request.headers.get("Origin"), host_of(request)):
             connection.close(FORBIDDEN_ORIGIN, "this origin is not allowed")
-        await connection.run(bearer(request), local=is_local(request))
+        await connection.run(bearer(request), local=_may_be_local(request))
     finally:
         gateway.closed(connection)
     return ws

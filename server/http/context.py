@@ -71,21 +71,18 @@ def bearer(request: web.Request) -> str | None:
     return token.strip() if scheme.lower() == "bearer" and token.strip() and token.isascii() else None
 
 
-async def is_local(request: web.Request) -> bool:
-    """Whether the request is the local user's, whose account is there then. Raises Forbidden for a foreign page."""
-    gateway = gateway_of(request)
-    if not gateway.settings.local_user or "Authorization" in request.headers:
+def is_local(request: web.Request) -> bool:
+    """Whether the request is the local user's. Raises Forbidden for a foreign page."""
+    if not gateway_of(request).settings.local_user or "Authorization" in request.headers:
         return False
-    if not may_be_local(client(request), request.headers, host_of(request), request.app[ORIGINS]):
-        return False
-    await local_practitioner(gateway)
-    return True
+    return may_be_local(client(request), request.headers, host_of(request), request.app[ORIGINS])
 
 
 async def auth_session(request: web.Request) -> Any:
     """The login that the request comes with. Raises Unauthenticated, StorageUnavailable."""
     token = bearer(request)
-    if token is None and await is_local(request):
+    if token is None and is_local(request):
+        await local_practitioner(gateway_of(request))
         return LocalLogin()
     if token is None:
         raise Unauthenticated("a bearer token is required")
