@@ -61,6 +61,7 @@ from server.ws.protocol import text_frame
 from server.ws.session import Identity, SessionKeys
 from server.ws.socket import Connection
 from server.ws.streams import StreamTable
+from server.ws.turns import Turns
 
 log = logging.getLogger(__name__)
 
@@ -222,6 +223,7 @@ class Gateway:
         self.unanswered = 0
         self.port = 0
         self.slugs = Slugs(time.monotonic)
+        self.turns = Turns()
         lifted = settings.lab
         self.guests = GuestSpaces(
             settings.guest_created_spaces, settings.guest_created_spaces_per_address, time.monotonic, lifted=lifted

@@ -100,7 +100,7 @@ def _ask_space(
 
 
 def _send(connection: Connection, request: protocol.SpaceSend, entity: str) -> None:
-    body, most = orjson.dumps(request.body), connection.gateway.settings.message_bytes
+    body, most = bytes(request.body), connection.gateway.settings.message_bytes
     if len(body) > most:
         message = f"{len(body)} bytes of JSON, {most} are allowed"
         raise TooLarge(f"body: {message}", (FieldError(path="body", message=message),))

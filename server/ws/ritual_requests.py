@@ -44,7 +44,7 @@ def account(connection: Connection) -> Caller:
 
 def _command(request: protocol.RitualRun | protocol.SpaceRitualBegin, brief: Brief) -> Any:
     """The command. Raises Invalid, TooLarge where the parameters are no object of bounded size."""
-    if request.parameters is not msgspec.UNSET and not isinstance(request.parameters, dict):
+    if request.parameters is not msgspec.UNSET and not bytes(request.parameters).startswith(b"{"):
         raise invalid("parameters", "must be an object")
     command = command_of(request, ritual=request.ritual, brief=brief)
     if (size := len(command.parameters)) > PARAMETERS_BYTES:

@@ -167,12 +167,12 @@ class TokenBucket:
         self._at = now
         self.refused = False  # the last one
 
-    def take(self, now: float, per_s: float, burst: float) -> bool:
-        """One more; False where there is none left. The rate is the caller's, so that a bucket is 56 bytes."""
+    def take(self, now: float, per_s: float, burst: float, cost: int = 1) -> bool:
+        """One more, which may count as several; False where there is none left. The rate is the caller's: a bucket is small."""
         tokens = min(burst, self._tokens + (now - self._at) * per_s)
         self._at = now
         self.refused = tokens < 1
-        self._tokens = tokens if self.refused else tokens - 1
+        self._tokens = tokens if self.refused else tokens - cost
         return not self.refused
 
 

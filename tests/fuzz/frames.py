@@ -55,8 +55,10 @@ def upgrade(host: str, path: str = "/ws", extra: str = "") -> bytes:
 class Wire:
     """One connection. ``heard`` has every text frame as it came, ``code`` the server's close code once it has said one."""
 
-    def __init__(self, url: str, path: str = "/ws", extra: str = "") -> None:
+    def __init__(self, url: str, path: str = "/ws", extra: str = "", *, source: str = "127.0.0.1") -> None:
+        """``extra`` are more header lines, each with its end; ``source`` is the address to come from."""
         parts = urlsplit(url)
+        self.source = source
         self.host, self.port = parts.hostname or "127.0.0.1", parts.port or 80
         self.path, self.extra = path, extra
         self.heard: list[dict[str, Any]] = []
@@ -67,7 +69,9 @@ class Wire:
         self._reading: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        self.reader, self.writer = await asyncio.open_connection(self.host, self.port, limit=2**22)
+        self.reader, self.writer = await asyncio.open_connection(
+            self.host, self.port, limit=2**22, local_addr=(self.source, 0)
+        )
         self.writer.write(upgrade(f"{self.host}:{self.port}", self.path, self.extra))
         head = await self.reader.readuntil(b"\r\n\r\n")
         if b" 101 " not in head.split(b"\r\n", 1)[0]:

@@ -1,7 +1,9 @@
 """Two well-behaved clients that talk while others do not: ``python -m tests.fuzz.pair URL`` prints the latencies in ms.
 
-A process of its own, so that what the fuzzer itself costs is not taken for the server's. It prints one JSON array of the
-latencies (from the sending to the other's hearing) a line, as often as it is told to by a line on standard input.
+A process of its own, so that what the fuzzer itself costs is not taken for the server's. As often as it is told to by a line
+on standard input, it prints a JSON line: ``[latencies, lateness]`` since the last time, in ms. A latency is from the sending to
+the other's hearing; lateness is how much later than asked for this process itself was woken, which the server has no part in:
+on a machine where others want the processor, each of the processes that a message passes waits like that.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ from server.client import Client, Stream
 from .watching import account
 
 EVERY_S = 0.05
+HOPS = 6
+"""Processes that a message passes: this one, gateway, shard, PostgreSQL, gateway, this one."""
 ROOT = Path(__file__).parents[2]
 
 
@@ -29,20 +33,24 @@ async def talk(url: str) -> None:
         space = await speaker.create_space("A calm place", purpose="to be undisturbed", access_level="open")
         async with speaker.join(space["id"]), listener.join(space["id"]) as heard:
             latencies: list[float] = []
-            work = asyncio.create_task(_speak(speaker, space["id"]))
+            late: list[float] = []
+            work = asyncio.create_task(_speak(speaker, space["id"], late))
             hearing = asyncio.create_task(_hear(heard, latencies))
             while await lines.readline():
-                print(json.dumps(latencies), flush=True)  # noqa: T201 - this is what it is for
+                print(json.dumps([latencies, late]), flush=True)  # noqa: T201 - this is what it is for
                 latencies.clear()
+                late.clear()
             work.cancel()
             hearing.cancel()
             await asyncio.gather(work, hearing, return_exceptions=True)
 
 
-async def _speak(speaker: Client, space: str) -> None:
+async def _speak(speaker: Client, space: str, late: list[float]) -> None:
     while True:
         await speaker.request("space.send", space=space, body=time.monotonic())
+        asleep = time.monotonic()
         await asyncio.sleep(EVERY_S)
+        late.append((time.monotonic() - asleep - EVERY_S) * 1_000)
 
 
 async def _hear(heard: Stream, latencies: list[float]) -> None:
@@ -57,6 +65,8 @@ class Pair:
 
     def __init__(self, url: str) -> None:
         self._url = url
+        self.late: list[float] = []
+        """The machine's own lateness in the time that the last ``take`` told of, sorted; ms."""
 
     async def __aenter__(self) -> Pair:
         self._process = await asyncio.create_subprocess_exec(
@@ -74,7 +84,13 @@ class Pair:
         line = await asyncio.wait_for(self._process.stdout.readline(), 60)
         if not line:
             raise ConnectionError("the well-behaved pair ended")
-        return sorted(json.loads(line))
+        latencies, late = json.loads(line)
+        self.late = sorted(late)
+        return sorted(latencies)
+
+    def bearable(self, calm: list[float], floor_ms: float) -> float:
+        """The p99 that others may see: twice the calm one, and what the machine itself was late by at each hop."""
+        return max(2 * quantile(calm, 0.99), floor_ms) + HOPS * quantile(self.late or [0.0], 0.99)
 
     async def __aexit__(self, *_: object) -> None:
         assert self._process.stdin is not None

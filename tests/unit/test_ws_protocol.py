@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import json
 
 import pytest
@@ -69,7 +70,18 @@ def test_a_wrong_value_is_invalid_with_its_path(frame: dict[str, object], path: 
 
 
 def test_an_escaped_backslash_before_u0000_is_no_nul() -> None:
-    assert parse({"id": 1, "type": "space.send", "space": "x", "body": "\\u0000"}).body == "\\u0000"  # type: ignore[attr-defined]
+    request = parse({"id": 1, "type": "space.send", "space": "x", "body": "\\u0000"})
+    assert bytes(request.body) == rb'"\\u0000"'  # type: ignore[attr-defined]
+
+
+def test_a_large_frame_is_read_without_the_collector_which_is_back_afterwards() -> None:
+    body = [[]] * 20_000
+    request = parse({"id": 1, "type": "space.send", "space": "x", "body": body})
+    assert json.loads(bytes(request.body)) == body  # type: ignore[attr-defined]
+    assert gc.isenabled()
+    with pytest.raises(p.Malformed):
+        p.parse(b"[" * p.COLLECTED_BYTES, 32)
+    assert gc.isenabled()
 
 
 def nested(levels: int) -> object:

@@ -132,6 +132,16 @@ def test_a_bucket_gives_the_burst_then_the_rate() -> None:
     assert [bucket.take(100.0, 2, 3) for _ in range(4)] == [True, True, True, False]
 
 
+def test_what_counts_as_several_is_let_in_while_there_is_one_left_and_paid_for_after() -> None:
+    bucket = TokenBucket(3, 0.0)
+    assert bucket.take(0.0, 1, 3, 2)
+    assert bucket.take(0.0, 1, 3, 3)
+    assert not bucket.take(2.9, 1, 3)
+    assert bucket.refused
+    assert bucket.take(3.0, 1, 3)
+    assert not bucket.refused
+
+
 def test_the_tenth_within_a_minute_counts_and_older_ones_do_not() -> None:
     count = MinuteCount()
     assert [count.add(float(n), 10) for n in range(10)] == [False] * 9 + [True]
