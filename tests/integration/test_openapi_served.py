@@ -16,9 +16,11 @@ import httpx
 import jsonschema
 import pytest
 import pytest_asyncio
+from browsing import Chromium, Tab
 from examples import RECORDED, Played, Player, declared, document
 from harness import RunningServer
 from openapi_spec_validator import validate
+from playwright.async_api import expect
 
 from server.http import app, documents, pages
 from server.http.contract import STATUS
@@ -32,13 +34,19 @@ FOR_BROWSERS = {"GET /docs", "GET /docs/ws", "GET /redoc", "GET /docs/assets/{na
     f"{route.method} {route.path.replace(':.+', '')}" for route in pages.routes()
 }
 FUZZ_SEED = 4
-FUZZ_EXAMPLES = 8
+FUZZ_EXAMPLES = 5
 """Of each operation and phase: the long run is ``python -m tests.fuzz.http``."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def server() -> AsyncIterator[RunningServer]:
     async with RunningServer() as running:
+        yield running
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def chromium() -> AsyncIterator[Chromium]:
+    async with Chromium() as running:
         yield running
 
 
@@ -160,6 +168,48 @@ async def test_the_readers_load_nothing_from_elsewhere(server: RunningServer) ->
                 assert (await http.get(wanted)).status_code == 200, wanted
         assert (await http.get("/docs/assets/core.py")).status_code == 404
         assert b"cdn.redoc" not in (await http.get("/docs/assets/redoc.standalone.js")).content
+
+
+async def test_swagger_ui_tries_a_request_with_a_token_and_asks_nobody_else(
+    server: RunningServer, chromium: Chromium, played: dict[str, Played]
+) -> None:
+    async with httpx.AsyncClient(base_url=server.url, timeout=60) as http:
+        token = await Player(http, "").somebody("Reader")
+    tab, asked = await opened(chromium, f"{server.url}/docs")
+    page = tab.page
+    await page.click("button.authorize")
+    await page.locator(".modal-ux input").first.fill(token)
+    await page.locator(".modal-ux button.authorize").first.click()
+    await page.locator(".modal-ux .close-modal").click()
+    operation = page.locator("#operations-State-state_current")
+    await operation.locator(".opblock-summary-control").click()
+    await operation.locator("button.execute").click()
+    await expect(operation.locator(".live-responses-table tbody .response-col_status")).to_have_text(re.compile("^200"))
+    await expect(operation.locator(".live-responses-table")).to_contain_text("archetypal_state")
+    assert tab.errors == []
+    assert elsewhere(asked, server.url) == []
+
+
+async def test_redoc_shows_every_operation_and_asks_nobody_else(server: RunningServer, chromium: Chromium) -> None:
+    tab, asked = await opened(chromium, f"{server.url}/redoc")
+    for operation in declared():
+        await expect(tab.page.locator("h2", has_text=operation.summary).first).to_be_attached()
+    await tab.page.locator("input[placeholder^=Search]").press_sequentially("oracle")
+    await expect(tab.page.locator("[data-role='search:results'] li").first).to_be_visible()
+    assert tab.errors == []
+    assert elsewhere(asked, server.url) == []
+
+
+async def opened(chromium: Chromium, url: str) -> tuple[Tab, list[str]]:
+    """A tab with the page, and every address that it asks, from the first on."""
+    tab, asked = await chromium.tab("about:blank"), []
+    tab.page.on("request", lambda request: asked.append(request.url))
+    await tab.page.goto(url)
+    return tab, asked
+
+
+def elsewhere(asked: list[str], url: str) -> list[str]:
+    return [each for each in asked if not each.startswith((f"{url}/", f"blob:{url}/", "data:"))]
 
 
 async def test_requests_made_of_the_document_are_answered_as_it_says(
