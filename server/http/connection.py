@@ -38,7 +38,7 @@ class GuardedConnection(RequestHandler):
             server,
             loop=asyncio.get_running_loop(),
             keepalive_timeout=guard.limits.keepalive_s,
-            access_log=None,
+            access_log=None,  # type: ignore[arg-type]  # it takes None, and means it
             auto_decompress=False,  # ``encoding`` does it, within bounds
         )
         self._guard = guard

@@ -18,6 +18,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from ssl import SSLContext
 from types import TracebackType
 from typing import Any, Self
 
@@ -75,6 +76,9 @@ def free_port() -> int:
 
 class RunningServer:
     """One data directory, and the ``serve`` that runs on it, if one does. ``environment`` overrides settings."""
+
+    verify: SSLContext | bool = True
+    """What its certificate is held against, where it has one."""
 
     def __init__(self, *, data_dir: Path | None = None, port: int | None = None, **environment: str) -> None:
         self.home = Path(tempfile.mkdtemp(prefix="sgf-"))  # short: sockets lie below it
@@ -188,7 +192,7 @@ class RunningServer:
     async def status(self) -> dict[str, Any]:
         """What ``sangha status --json`` prints."""
         token = (self.data_dir / "admin.token").read_text().strip()
-        async with httpx.AsyncClient() as http:
+        async with httpx.AsyncClient(verify=self.verify) as http:
             answer = await http.get(
                 f"{self.url}/api/admin/topology", headers={"Authorization": f"Bearer {token}"}, timeout=5
             )
