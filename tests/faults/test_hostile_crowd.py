@@ -1,9 +1,8 @@
 """Crowds that mean no good, against a whole server with its limits on: each gets its code, and others do not notice.
 
 Two well-behaved clients talk all the while from a process of their own. Attackers come from other loopback addresses, for
-limits are by address. Their p99 while a crowd is there is held against ``Pair.bearable``: twice what it was before, or
-``NOTICE_MS``,
-and what the machine itself was late by.
+limits are by address. The p99 of the two while a crowd is there is held against ``Pair.bearable``: twice what it was before,
+or ``NOTICE_MS``, and what the machine itself was late by.
 """
 
 from __future__ import annotations

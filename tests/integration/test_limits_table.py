@@ -22,10 +22,10 @@ from unit.driving import Driver, account
 
 from actors.runtime.codec import from_wire
 from actors.runtime.entity import AlarmFired, Tick
-from actors.runtime.errors import SanghaError
+from actors.runtime.errors import NotFound, SanghaError
 from actors.space import commands as s
 from server.hosts import kinds
-from server.http import users
+from server.http import passwords
 from server.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -83,8 +83,8 @@ def code(act: Callable[[], Any]) -> str:
 
 @pytest.fixture(autouse=True)
 def _cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(users, "TIME_COST", 1)
-    monkeypatch.setattr(users, "MEMORY_KIB", 64)
+    monkeypatch.setattr(passwords, "TIME_COST", 1)
+    monkeypatch.setattr(passwords, "MEMORY_KIB", 64)
 
 
 @pytest.mark.parametrize("name", sorted(set(Settings.model_fields) - set(NO_LIMIT.split()) - set(ELSEWHERE)))
@@ -407,6 +407,15 @@ async def _logins_per_email() -> None:
 async def _registrations_per_address() -> None:
     async with world(registrations_per_minute_address=2) as w, httpx.AsyncClient(base_url=w.http) as http:
         assert await statuses(http, "register", *map(wrong, "abc")) == [201, 201, 429]
+
+
+@limit("exports_per_minute")
+async def _exports_per_minute() -> None:
+    async with world(exports_per_minute=1) as w, httpx.AsyncClient(base_url=w.http) as http:
+        w.queries.login("t", ALICE)
+        w.shards.refuse = lambda message: NotFound("asked")
+        export = {"url": "/api/users/export", "headers": {"Authorization": "Bearer t"}}
+        assert [(await http.get(**export)).status_code for _ in range(2)] == [404, 429]
 
 
 @limit("token_life_s")
