@@ -290,7 +290,7 @@ OPERATIONS: Final = (
         body=ProfileBody,
         reply=shapes.Profile,
         errors=(*ENTITY, "conflict"),
-        examples=(Example(name="put_profile", body={"privacy_level": "public", "oracle_consent": False}),),
+        examples=(Example(name="put_profile", body={"sacred_path": "the long way home", "oracle_consent": False}),),
     ),
     Operation(
         method="GET",
@@ -317,7 +317,7 @@ OPERATIONS: Final = (
         examples=(
             Example(
                 name="put_state",
-                body={"archetypes": {"Sage": 0.7, "Shadow": 0.3}, "energies": {"fire": 0.4}, "symbols": ["owl"]},
+                body={"archetypes": {"Sage": 0.7, "Shadow": 0.3}, "energies": {"fire": 0.4}, "symbols": ["thread"]},
             ),
         ),
     ),
