@@ -32,6 +32,8 @@ BEYOND: Final = 2**52
 """Added to the head: an offset that no stream has, which is answered with a snapshot."""
 PAGE_EVENTS: Final = 1_000
 PAGE_BYTES: Final = 256 * 1024
+HISTORY_BYTES: Final = 256 * 1024
+"""Of one answer, which says that there is more: several have room in a socket's outbox."""
 
 
 class Followers:
@@ -164,7 +166,7 @@ class Followers:
     async def _history(self, entry: Entry, ask: History) -> None:
         cell, shard = entry.cell, self._shard
         try:
-            rows = await shard.store.page(cell.id, ask.after, ask.limit, wire.MAX_FRAME_BYTES // 4)
+            rows = await shard.store.page(cell.id, ask.after, ask.limit, HISTORY_BYTES)
         except (StoreDown, Fenced, Unreadable) as down:
             self._unavailable(entry, down)
             return

@@ -2,7 +2,8 @@
 
 The transport's own buffer is the queue, so a frame is stored once however many sockets wait for it. Above it:
 
-* DURABLE  is written, or, where more than ``limit`` bytes would wait, the socket is ended as too slow (it resumes).
+* DURABLE  is written, or, where more than ``limit`` bytes would wait, the socket is ended as too slow (it resumes). Who has
+           taken everything before gets any one frame: a snapshot or a page of history may be larger than the limit.
 * LATEST   above ``LOW_BYTES`` only the newest frame of each key waits, until the buffer has drained.
 * LOSSY    above ``LOW_BYTES`` it is dropped.
 
@@ -97,7 +98,8 @@ class Outbox:
     def put(self, frame: bytes, lane: int = DURABLE, key: str = "") -> None:
         """Send, hold or drop one frame, as its lane says."""
         if lane == DURABLE:
-            if self.size() + self._held_bytes + len(frame) > self._limit:
+            waiting = self.size() + self._held_bytes
+            if waiting and waiting + len(frame) > self._limit:
                 self.overflow()
             else:
                 self._send(frame)

@@ -147,3 +147,12 @@ def test_many_replies_do_not_wait_for_the_end_of_the_turn() -> None:
     transport, _, outbox = make()
     outbox.defer(b"x" * (LOW_BYTES + 1))
     assert len(transport.sent) == 1
+
+
+def test_one_frame_may_be_larger_than_the_limit_but_nothing_may_wait_before_it() -> None:
+    transport, owner, outbox = make(limit=100)
+    outbox.put(b"x" * 1_000)
+    assert (len(transport.sent), owner.calls) == (1, [])
+    transport.waiting = 900
+    outbox.put(b"y")
+    assert (len(transport.sent), owner.calls) == (1, ["slow"])
