@@ -160,6 +160,40 @@ async def test_a_wrong_password_is_told_in_words(people: People) -> None:
     await expect(page.get_by_role("alert")).to_have_text("The email or the password is wrong.")
 
 
+async def test_a_link_to_a_space_leads_there_once_one_has_entered(people: People) -> None:
+    path = await people.space(await people.account("Ana"))
+    page = await people.page(path=path)
+    await page.get_by_role("button", name="Guest").click()
+    await page.get_by_label("Name", exact=True).fill("Cleo")
+    await page.get_by_role("button", name="Enter as a guest").click()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Evening circle")
+    await expect(page.get_by_label("Who is here")).to_contain_text("Cleo")
+
+
+async def test_signing_out_everywhere_ends_the_other_page_and_a_deleted_account_is_gone(people: People) -> None:
+    token = await people.account("Ana")
+    email = f"p{next(_numbers) - 1}@example.org"
+    here, there = await people.page(token, path="/account"), await people.page(token, path="/spaces")
+    async with here.expect_download() as download:
+        await here.get_by_role("button", name="Export everything").click()
+    assert email in (await (await download.value).path()).read_text()
+    await here.get_by_role("button", name="Sign out everywhere").click()
+    await here.get_by_role("dialog").get_by_role("button", name="Sign out everywhere").click()
+    for page in (here, there):
+        await expect(page.get_by_role("heading", level=1)).to_have_text("Practise together")
+    await here.get_by_label("Email").fill(email)
+    await here.get_by_label("Password").fill(PASSWORD)
+    await here.locator("form").get_by_role("button", name="Sign in").click()
+    await here.get_by_role("link", name="Account").click()
+    await here.get_by_role("button", name="Delete the account").click()
+    await here.get_by_label("Your password").fill("not the password")
+    await here.get_by_role("button", name="Delete it for good").click()
+    await expect(here.get_by_role("alert")).to_be_visible()
+    await here.get_by_label("Your password").fill(PASSWORD)
+    await here.get_by_role("button", name="Delete it for good").click()
+    await expect(here.get_by_role("heading", level=1)).to_have_text("Practise together")
+
+
 async def test_two_pages_talk_and_each_message_is_marked_as_stored(people: People) -> None:
     ana, bo = await people.account("Ana"), await people.account("Bo")
     path = await people.space(ana)

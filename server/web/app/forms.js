@@ -33,7 +33,12 @@ export function tick(key, label, { checked = false, hint } = {}) {
   const fault = h("p.fault", { id: `${id}-fault`, hidden: true });
   const about = hint ? h("p.hint", { id: `${id}-hint` }, hint) : null;
   set(control, "aria-describedby", [about?.id, fault.id].filter(Boolean).join(" "));
-  return { key, control, fault, element: h("div.field", null, h("label.choice", { for: id }, control, h("span", null, label)), about, fault) };
+  return {
+    key,
+    control,
+    fault,
+    element: h("div.field", null, h("label.choice", { for: id }, control, h("span", null, label)), about, fault),
+  };
 }
 
 /** One of a few, as radio buttons; `choices` is [[value, label, says?]]. */
@@ -43,14 +48,32 @@ export function choice(key, legend, choices, value) {
   const inputs = choices.map(([each, label, says]) => {
     const input = h("input", { type: "radio", name: group, value: each });
     input.checked = each === value;
-    return { input, row: h("label.choice", null, input, h("span", null, label, says ? h("span.muted", null, ` · ${says}`) : null)) };
+    return {
+      input,
+      row: h("label.choice", null, input, h("span", null, label, says ? h("span.muted", null, ` · ${says}`) : null)),
+    };
   });
   const control = {
-    get value() { return inputs.find(({ input }) => input.checked)?.input.value; },
-    focus() { inputs[0].input.focus(); },
+    get value() {
+      return inputs.find(({ input }) => input.checked)?.input.value;
+    },
+    focus() {
+      inputs[0].input.focus();
+    },
     setAttribute() {},
   };
-  return { key, control, fault, element: h("fieldset.field", null, h("legend.label", null, legend), inputs.map(({ row }) => row), fault) };
+  return {
+    key,
+    control,
+    fault,
+    element: h(
+      "fieldset.field",
+      null,
+      h("legend.label", null, legend),
+      inputs.map(({ row }) => row),
+      fault,
+    ),
+  };
 }
 
 function complain(each, message) {
@@ -73,7 +96,17 @@ function showFaults(error, fields, note) {
   }
   note.className = "note wrong";
   const plain = first && !rest.length && error.code === "invalid";
-  put(note, h("p", null, plain ? "Please look at what is marked below." : inWords(error)), rest.length > 1 ? h("ul", null, rest.map((each) => h("li", null, each))) : null);
+  put(
+    note,
+    h("p", null, plain ? "Please look at what is marked below." : inWords(error)),
+    rest.length > 1
+      ? h(
+          "ul",
+          null,
+          rest.map((each) => h("li", null, each)),
+        )
+      : null,
+  );
   note.hidden = false;
   (first?.control ?? note).focus();
 }
@@ -82,7 +115,13 @@ function showFaults(error, fields, note) {
 export function form(fields, { label, submit, kind = "primary", extra = [], ...attributes }) {
   const note = h("div.note.wrong", { role: "alert", hidden: true, tabindex: "-1" });
   const send = h(`button.${kind}`, { type: "submit" }, label);
-  const element = h("form.form", { novalidate: true, ...attributes }, note, fields.map((each) => each.element), h("div.actions", null, send, extra));
+  const element = h(
+    "form.form",
+    { novalidate: true, ...attributes },
+    note,
+    fields.map((each) => each.element),
+    h("div.actions", null, send, extra),
+  );
   element.addEventListener("submit", async (event) => {
     event.preventDefault();
     if (send.disabled) return;
@@ -107,7 +146,9 @@ function required(fields) {
 
 /** What the fields hold, by key. */
 export function values(fields) {
-  return Object.fromEntries(fields.map(({ key, control }) => [key, control.type === "checkbox" ? control.checked : control.value]));
+  return Object.fromEntries(
+    fields.map(({ key, control }) => [key, control.type === "checkbox" ? control.checked : control.value]),
+  );
 }
 
 /** Says that something was done, for a few seconds, also to a screen reader. */
@@ -141,8 +182,11 @@ export function dialog(heading, build) {
 export function confirm(heading, text, yes, { danger = true } = {}) {
   return dialog(heading, (close) => [
     h("p", null, text),
-    h("div.actions", null,
+    h(
+      "div.actions",
+      null,
       h(`button.${danger ? "danger" : "primary"}`, { type: "button", onclick: () => close(true) }, yes),
-      h("button", { type: "button", onclick: () => close(false) }, "Not now")),
+      h("button", { type: "button", onclick: () => close(false) }, "Not now"),
+    ),
   ]);
 }

@@ -26,17 +26,29 @@ function guarded(view) {
       return await view({ ...context, router });
     } catch (error) {
       if (!error.code) console.error(error);
-      put(context.main, h("h1", null, error.code === "not_found" ? "Nothing here" : "That did not open"),
+      put(
+        context.main,
+        h("h1", null, error.code === "not_found" ? "Nothing here" : "That did not open"),
         h("p.note.wrong", { role: "alert" }, inWords(error)),
-        h("div.actions", null, button("Try again", () => router.show()), h("a.button", { href: "#/spaces" }, "To the spaces")));
+        h(
+          "div.actions",
+          null,
+          button("Try again", () => router.show()),
+          h("a.button", { href: "#/spaces" }, "To the spaces"),
+        ),
+      );
       return { title: "Not opened" };
     }
   };
 }
 
 async function nowhere({ main }) {
-  put(main, h("h1", null, "Nothing here"), h("p.lede", null, "This address leads nowhere on this page."),
-    h("div.actions", null, h("a.button.primary", { href: "#/spaces" }, "To the spaces")));
+  put(
+    main,
+    h("h1", null, "Nothing here"),
+    h("p.lede", null, "This address leads nowhere on this page."),
+    h("div.actions", null, h("a.button.primary", { href: "#/spaces" }, "To the spaces")),
+  );
   return { title: "Nothing here" };
 }
 

@@ -3,10 +3,20 @@
 //
 // The log is by offset: what comes twice stands once. What the person says stands below it until its own event comes.
 
+import { turned } from "./phases.js";
+
 const PAGE = 50;
 const MOST = 1000;
 const SERIES_S = 180;
-const QUIET = new Set(["created", "invited", "renamed"]);
+const QUIET = new Set([
+  "created",
+  "invited",
+  "renamed",
+  "ritual_opening",
+  "ritual_active",
+  "ritual_aborting",
+  "ritual_integration",
+]);
 
 export class Room extends EventTarget {
   people = new Map();
@@ -20,6 +30,7 @@ export class Room extends EventTarget {
   progress = null;
   summary = null;
   summaryOpen = false;
+  planned = [];
   unread = 0;
   firstUnread = null;
   missed = null;
@@ -53,11 +64,13 @@ export class Room extends EventTarget {
 
   async #begin(known) {
     await this.older().catch(() => {});
-    if (known !== undefined) this.firstUnread = this.log.find(({ offset, event }) => offset > known && event === "message")?.offset ?? null;
-    if (!this.ritual && !this.summary) {
-      const { last } = await this.#session.request("space.ritual.get", { space: this.id }).catch(() => ({ last: null }));
-      this.summary = last;
-    }
+    if (known !== undefined)
+      this.firstUnread = this.log.find(({ offset, event }) => offset > known && event === "message")?.offset ?? null;
+    const { last, scheduled } = await this.#session
+      .request("space.ritual.get", { space: this.id })
+      .catch(() => ({ last: null, scheduled: [] }));
+    this.planned = scheduled;
+    if (!this.ritual) this.summary ??= last;
   }
 
   is(idOrSlug) {
@@ -95,7 +108,7 @@ export class Room extends EventTarget {
   #snapshot({ state, reason }) {
     this.#take(state);
     if (reason === "gap") {
-      this.missed = { gap: true };
+      this.missed = { gap: true, count: 0 };
       this.log = [];
       this.more = true;
       this.older().catch(() => {});
@@ -108,7 +121,7 @@ export class Room extends EventTarget {
     if (from?.name) this.people.set(from.id, from.name);
     const fresh = this.#note(event);
     if (!fresh) return;
-    this.#count(offset, kind, from);
+    this.#count(event);
     if (kind === "updated") this.space = { ...this.space, ...body };
     if (kind === "joined" || kind === "left") this.#comeOrGo(kind, from, body);
     if (kind.startsWith("ritual_")) this.#stage(kind, body);
@@ -142,13 +155,15 @@ export class Room extends EventTarget {
     return true;
   }
 
-  #count(offset, kind, from) {
-    if (kind !== "message") return;
-    if (this.#away !== null && offset > this.#away) {
-      this.missed ??= { after: this.#away, count: 0 };
-      this.missed.count = (this.missed.count ?? 0) + 1;
+  /** What counts as missed: said by others after the line broke and before it was back. */
+  #count({ offset, event: kind, from, at }) {
+    if (kind !== "message" || from?.id === this.#session.me?.id) return;
+    const away = this.#away;
+    if (away && offset > away.after && Date.parse(at) <= away.until) {
+      this.missed ??= { after: away.after, count: 0 };
+      this.missed.count += 1;
     }
-    if (this.watched || from?.id === this.#session.me?.id) return;
+    if (this.watched) return;
     this.unread += 1;
     this.firstUnread ??= offset;
     this.dispatchEvent(new Event("unread"));
@@ -195,12 +210,15 @@ export class Room extends EventTarget {
   }
 
   #stage(kind, body) {
-    if (kind === "ritual_scheduled" || kind === "ritual_unscheduled") return;
-    if (kind === "ritual_closed") {
+    if (kind !== "ritual_scheduled")
+      this.planned = this.planned.filter(({ ritual_run: run }) => run !== body.ritual_run);
+    if (kind === "ritual_scheduled")
+      this.planned = [...this.planned, body].sort((a, b) => a.starts_at.localeCompare(b.starts_at));
+    else if (kind === "ritual_closed") {
       this.summary = body.summary;
       this.summaryOpen = true;
       this.ritual = this.progress = null;
-    } else {
+    } else if (kind !== "ritual_unscheduled") {
       if (kind === "ritual_gathering") this.progress = this.summary = null;
       this.ritual = { ...this.ritual, ...body };
     }
@@ -216,12 +234,9 @@ export class Room extends EventTarget {
 
   connection(state) {
     if (state === "reconnecting") {
-      this.#away ??= this.#stream.offset;
+      this.#away = { after: this.#stream.offset, until: Infinity };
       this.missed = null;
-    } else if (state === "ready") {
-      clearTimeout(this.awayTimer);
-      this.awayTimer = setTimeout(() => { this.#away = null; }, 1500);
-    }
+    } else if (state === "ready" && this.#away) this.#away.until = this.#session.client.serverTime();
     this.#changed("connection");
   }
 
@@ -276,21 +291,13 @@ export class Room extends EventTarget {
       return;
     }
     const { events } = await this.#session.client.history(`space:${this.id}`, { after, limit: first - 1 - after });
-    for (const event of events) if (event.from?.name && !this.people.has(event.from.id)) this.people.set(event.from.id, event.from.name);
+    for (const event of events)
+      if (event.from?.name && !this.people.has(event.from.id)) this.people.set(event.from.id, event.from.name);
     const known = new Set(this.log.map(({ offset }) => offset));
-    this.log.unshift(...events.filter(({ offset, event }) => offset < first && !known.has(offset) && !QUIET.has(event)));
+    this.log.unshift(
+      ...events.filter(({ offset, event }) => offset < first && !known.has(offset) && !QUIET.has(event)),
+    );
     this.more = after > 0;
     this.#changed("log", { older: true });
   }
-}
-
-/** A phase as it moves on: its speed is known from the one before, within what a breath or a pulse can be. */
-function turned(before, phase, now) {
-  const turn = 2 * Math.PI;
-  const at = ((phase % turn) + turn) % turn;
-  if (!before) return { phase: at, at: now, speed: 0 };
-  if (at === before.phase) return before;
-  const moved = (at - before.phase + turn) % turn;
-  const speed = Math.min(Math.max(moved / Math.max(now - before.at, 0.1), 0), turn);
-  return { phase: at, at: now, speed: before.speed ? 0.6 * before.speed + 0.4 * speed : speed };
 }

@@ -18,6 +18,7 @@ class Session extends EventTarget {
   invitations = [];
   goodbye = null;
   #token = null;
+  #entering = new Map();
   #outside = new Client({});
 
   get signedIn() {
@@ -43,7 +44,8 @@ class Session extends EventTarget {
       return true;
     } catch (error) {
       if (error.code === "unauthenticated" || error.code === "forbidden") this.#forget();
-      this.goodbye = token && error.code === "unauthenticated" ? "Your session has ended. Please sign in again." : error;
+      this.goodbye =
+        token && error.code === "unauthenticated" ? "Your session has ended. Please sign in again." : error;
       return false;
     }
   }
@@ -95,7 +97,8 @@ class Session extends EventTarget {
     });
     client.addEventListener("bye", ({ detail }) => this.dispatchEvent(new CustomEvent("bye", { detail })));
     client.own.addEventListener("event", ({ detail }) => {
-      if (detail.event === "invitation") this.invitations.unshift({ ...detail.body, by: detail.from?.name, at: detail.at });
+      if (detail.event === "invitation")
+        this.invitations.unshift({ ...detail.body, by: detail.from?.name, at: detail.at });
       this.dispatchEvent(new CustomEvent("own", { detail }));
     });
   }
@@ -124,8 +127,15 @@ class Session extends EventTarget {
   }
 
   /** The room of a space, joined when it was not. */
-  async room(idOrSlug) {
+  room(idOrSlug) {
     for (const room of this.rooms.values()) if (room.is(idOrSlug)) return room;
+    const entering =
+      this.#entering.get(idOrSlug) ?? this.#enterRoom(idOrSlug).finally(() => this.#entering.delete(idOrSlug));
+    this.#entering.set(idOrSlug, entering);
+    return entering;
+  }
+
+  async #enterRoom(idOrSlug) {
     const room = await Room.join(this, idOrSlug);
     this.rooms.set(room.id, room);
     room.addEventListener("left", () => this.#closed(room));

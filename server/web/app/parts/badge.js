@@ -12,7 +12,13 @@ const SETTLE_MS = 700;
 export function badge() {
   const words = h("span", { role: "status" });
   const again = button("Try again", () => location.reload(), { kind: "quiet", hidden: true });
-  const element = h("div.badge", { hidden: true, "data-state": "ready" }, h("span.badge-dot", { "aria-hidden": "true" }), words, again);
+  const element = h(
+    "div.badge",
+    { hidden: true, "data-state": "ready" },
+    h("span.badge-dot", { "aria-hidden": "true" }),
+    words,
+    again,
+  );
   let away = false;
   let timer = null;
 
@@ -55,6 +61,6 @@ export function badge() {
 function missedWords() {
   const missed = [...session.rooms.values()].map((room) => room.missed).filter(Boolean);
   if (missed.some(({ gap }) => gap)) return "Back; the spaces were read anew";
-  const total = missed.reduce((sum, each) => sum + (each.count ?? 0), 0);
+  const total = missed.reduce((sum, each) => sum + each.count, 0);
   return total ? `Back: ${count(total, "message")} while you were away` : "Back; nothing was missed";
 }

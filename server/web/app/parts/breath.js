@@ -20,12 +20,29 @@ export function breath(room) {
   let taps = [];
   let timer = null;
   let frame = null;
-  const orb = h("button.orb", { type: "button", hidden: true, onclick: () => tap() }, h("span.orb-light", { "aria-hidden": "true" }), h("span.orb-word"));
+  const orb = h(
+    "button.orb",
+    { type: "button", hidden: true, onclick: () => tap() },
+    h("span.orb-light", { "aria-hidden": "true" }),
+    h("span.orb-word"),
+  );
   const word = orb.lastChild;
   const hint = h("p.muted.small", { role: "status" }, "");
-  const kinds = [["off", "Not sharing"], ["guide", "Follow a breath"], ["tap", "Tap my own"]];
-  const buttons = kinds.map(([key, label]) => button(label, () => choose(key), { "data-breath": key, "aria-pressed": "false" }));
-  const element = h("section.breath", { "aria-label": "Your breath" }, orb, h("div.segments", { role: "group", "aria-label": "Share your breath" }, buttons), hint);
+  const kinds = [
+    ["off", "Not sharing"],
+    ["guide", "Follow a breath"],
+    ["tap", "Tap my own"],
+  ];
+  const buttons = kinds.map(([key, label]) =>
+    button(label, () => choose(key), { "data-breath": key, "aria-pressed": "false" }),
+  );
+  const element = h(
+    "section.breath",
+    { "aria-label": "Your breath" },
+    orb,
+    h("div.segments", { role: "group", "aria-label": "Share your breath" }, buttons),
+    hint,
+  );
 
   const period = () => {
     if (mode === "guide" || taps.length < 2) return GUIDE_S;
@@ -37,7 +54,10 @@ export function breath(room) {
     const turns = (seconds() - since) / period();
     return mode === "guide" ? (turns % 1) * TURN : Math.min(turns, 0.999) * TURN;
   };
-  const silent = () => mode === "off" || document.hidden || (mode === "tap" && (taps.length === 0 || seconds() - taps.at(-1) > PATIENCE * period()));
+  const silent = () =>
+    mode === "off" ||
+    document.hidden ||
+    (mode === "tap" && (taps.length === 0 || seconds() - taps.at(-1) > PATIENCE * period()));
 
   const beat = () => {
     if (!silent()) room.pulse(phase()).catch(() => {});
@@ -68,7 +88,10 @@ export function breath(room) {
     if (taps.length && now - taps.at(-1) < TAP_MIN_S / 2) return;
     taps = [...taps, now].slice(-TAPS_KEPT);
     since = now;
-    put(hint, taps.length < 2 ? "Good. Tap again when the next in-breath begins." : `A breath every ${period().toFixed(1)} s.`);
+    put(
+      hint,
+      taps.length < 2 ? "Good. Tap again when the next in-breath begins." : `A breath every ${period().toFixed(1)} s.`,
+    );
     beat();
   };
 
@@ -84,7 +107,14 @@ export function breath(room) {
     set(orb, "tabindex", key === "guide" ? "-1" : null);
     set(orb, "aria-hidden", key === "guide" ? "true" : null);
     put(word, key === "tap" ? "Tap" : "");
-    put(hint, { off: "", guide: "Six breaths a minute. Go with the light as it suits you.", tap: "Tap, or press the space bar, at each in-breath." }[key]);
+    put(
+      hint,
+      {
+        off: "",
+        guide: "Six breaths a minute, as it suits you.",
+        tap: "Tap, or press the space bar, at each in-breath.",
+      }[key],
+    );
     if (key === "off") return;
     timer = setInterval(beat, SEND_MS);
     beat();

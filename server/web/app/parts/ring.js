@@ -4,6 +4,7 @@
 
 import { h, put, stillness, svg } from "../dom.js";
 import { callThem, initials, list, two } from "../words.js";
+import { meanOf } from "../phases.js";
 
 const SIZE = 240;
 const MIDDLE = SIZE / 2;
@@ -15,13 +16,6 @@ const AHEAD_S = 1;
 const xy = (phase, radius) => [MIDDLE - radius * Math.sin(phase), MIDDLE + radius * Math.cos(phase)];
 const fixed = (value) => value.toFixed(2);
 
-/** (r, ψ) of phases; r is 0 of none. */
-export function meanOf(phases) {
-  const x = phases.reduce((sum, phase) => sum + Math.cos(phase), 0);
-  const y = phases.reduce((sum, phase) => sum + Math.sin(phase), 0);
-  return phases.length ? [Math.hypot(x, y) / phases.length, Math.atan2(y, x)] : [0, 0];
-}
-
 /** The ring of a room. `draw()` when something changed, `end()` when it is not looked at any more. */
 export function ring(room, me) {
   const disc = svg("circle.ring-disc", { cx: MIDDLE, cy: MIDDLE, r: 0 });
@@ -29,12 +23,27 @@ export function ring(room, me) {
   const tip = svg("circle.ring-tip", { cx: MIDDLE, cy: MIDDLE, r: 5 });
   const dots = svg("g", null);
   const label = svg("title", null, "");
-  const picture = svg("svg.ring", { viewBox: `0 0 ${SIZE} ${SIZE}`, role: "img" }, label,
-    svg("circle.ring-track", { cx: MIDDLE, cy: MIDDLE, r: R }), svg("path.ring-half", { d: `M${MIDDLE} ${MIDDLE - R - 8}v16M${MIDDLE} ${MIDDLE + R - 8}v16` }),
-    disc, svg("text.ring-word", { x: 62, y: MIDDLE + 4 }, "in"), svg("text.ring-word", { x: SIZE - 62, y: MIDDLE + 4 }, "out"), arrow, tip, dots);
+  const picture = svg(
+    "svg.ring",
+    { viewBox: `0 0 ${SIZE} ${SIZE}`, role: "img" },
+    label,
+    svg("circle.ring-track", { cx: MIDDLE, cy: MIDDLE, r: R }),
+    svg("path.ring-half", { d: `M${MIDDLE} ${MIDDLE - R - 8}v16M${MIDDLE} ${MIDDLE + R - 8}v16` }),
+    disc,
+    svg("text.ring-word", { x: 62, y: MIDDLE + 4 }, "in"),
+    svg("text.ring-word", { x: SIZE - 62, y: MIDDLE + 4 }, "out"),
+    arrow,
+    tip,
+    dots,
+  );
   const number = h("strong.ring-number.number", null, "–");
   const words = h("p.ring-words", null, "");
-  const element = h("figure.ring-figure", null, picture, h("figcaption", null, h("p.ring-r", null, number, h("span.muted", null, " coherence")), words));
+  const element = h(
+    "figure.ring-figure",
+    null,
+    picture,
+    h("figcaption", null, h("p.ring-r", null, number, h("span.muted", null, " coherence")), words),
+  );
   const known = new Map();
   let frame = null;
   let told = 0;
@@ -53,7 +62,10 @@ export function ring(room, me) {
     }
     const [r, psi] = meanOf(phases);
     const [x, y] = xy(psi, R * r);
-    for (const [shape, names] of [[arrow, ["x2", "y2"]], [tip, ["cx", "cy"]]]) {
+    for (const [shape, names] of [
+      [arrow, ["x2", "y2"]],
+      [tip, ["cx", "cy"]],
+    ]) {
       shape.setAttribute(names[0], fixed(x));
       shape.setAttribute(names[1], fixed(y));
     }
@@ -78,8 +90,13 @@ export function ring(room, me) {
 
   const dotOf = (id, letters) => {
     const name = callThem(room.nameOf(id));
-    const dot = svg(`g.ring-dot${id === me ? ".ring-me" : ""}`, { "data-person": id }, svg("title", null, id === me ? "You" : name),
-      svg("circle", { r: letters ? 13 : 6 }), letters ? svg("text", { y: 4 }, initials(name)) : null);
+    const dot = svg(
+      `g.ring-dot${id === me ? ".ring-me" : ""}`,
+      { "data-person": id },
+      svg("title", null, id === me ? "You" : name),
+      svg("circle", { r: letters ? 13 : 6 }),
+      letters ? svg("text", { y: 4 }, initials(name)) : null,
+    );
     dots[id === me ? "append" : "prepend"](dot);
     return dot;
   };

@@ -10,10 +10,16 @@ export function saidBy(event, { first, mine, who, mark, extra = null }) {
   const { text, code } = words(event.body);
   const stamp = h("time", { datetime: event.at, title: dateTime(event.at) }, timeOfDay(event.at));
   const stored = mark ?? (mine ? h("span.mark-stored", null, `stored · ${event.offset}`) : null);
-  return h(`li.said${mine ? ".said-mine" : ""}${first ? ".said-first" : ""}`, { "data-offset": event.offset },
-    first ? h("p.said-who", null, name(mine ? "You" : who), h("span.muted.small", null, " ", stamp)) : h("span.hidden-visually", null, mine ? "You: " : `${who}: `),
+  return h(
+    `li.said${mine ? ".said-mine" : ""}${first ? ".said-first" : ""}`,
+    { "data-offset": event.offset },
+    first
+      ? h("p.said-who", null, name(mine ? "You" : who), h("span.muted.small", null, " ", stamp))
+      : h("span.hidden-visually", null, mine ? "You: " : `${who}: `),
     code ? h("pre.said-code", { dir: "auto" }, text) : long(text),
-    stored ? h("p.said-mark.small", null, stored) : null, extra);
+    stored ? h("p.said-mark.small", null, stored) : null,
+    extra,
+  );
 }
 
 function words(body) {
@@ -27,12 +33,16 @@ function long(text) {
   const letters = [...text];
   if (letters.length <= LONG) return h("p.said-text.pre", { dir: "auto" }, text);
   const element = h("p.said-text.pre", { dir: "auto" }, `${letters.slice(0, LONG / 2).join("")}…`);
-  const more = button("Show all", () => {
-    const open = more.getAttribute("aria-expanded") === "true";
-    element.textContent = open ? `${letters.slice(0, LONG / 2).join("")}…` : text;
-    more.setAttribute("aria-expanded", String(!open));
-    more.textContent = open ? "Show all" : "Show less";
-  }, { kind: "quiet", "aria-expanded": "false" });
+  const more = button(
+    "Show all",
+    () => {
+      const open = more.getAttribute("aria-expanded") === "true";
+      element.textContent = open ? `${letters.slice(0, LONG / 2).join("")}…` : text;
+      more.setAttribute("aria-expanded", String(!open));
+      more.textContent = open ? "Show all" : "Show less";
+    },
+    { kind: "quiet", "aria-expanded": "false" },
+  );
   return [element, more];
 }
 
@@ -40,10 +50,6 @@ const STAGES = {
   ritual_gathering: ({ ritual }) => `A ritual gathers: ${title(ritual.name)}`,
   ritual_scheduled: ({ ritual, starts_at: at }) => `A ritual is planned: ${title(ritual.name)}, ${dateTime(at)}`,
   ritual_unscheduled: () => "A planned ritual was taken back",
-  ritual_opening: ({ participants }) => `The ritual opens, with ${participants}`,
-  ritual_active: () => "The ritual is under way",
-  ritual_aborting: () => "The ritual is being ended",
-  ritual_integration: () => "Integration",
   ritual_closed: ({ outcome }) => (outcome === "completed" ? "The ritual is complete" : "The ritual was ended"),
 };
 
@@ -57,5 +63,9 @@ export function notice(event, room) {
     closed: () => ["The space was closed"],
   }[event.event];
   const stage = STAGES[event.event];
-  return h("li.log-notice", { "data-offset": event.offset }, said ? said() : stage ? stage(event.body) : title(event.event));
+  return h(
+    "li.log-notice",
+    { "data-offset": event.offset },
+    said ? said() : stage ? stage(event.body) : title(event.event),
+  );
 }

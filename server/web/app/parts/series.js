@@ -24,9 +24,21 @@ export function series(room) {
     svg("line.series-grid", { x1: LEFT, x2: W, y1: y(r), y2: y(r) }),
     svg("text.series-tick", { x: LEFT - 6, y: y(r) + 4, "text-anchor": "end" }, r === 0.5 ? "½" : r),
   ]);
-  const times = [[LEFT, "start", "3 min ago"], [W, "end", "now"]].map(([x, anchor, text]) =>
-    svg("text.series-tick", { x, y: H - 2, "text-anchor": anchor }, text));
-  const picture = svg("svg.series", { viewBox: `0 0 ${W} ${H}`, role: "img" }, label, ticks, times, area, chance, line, last);
+  const times = [
+    [LEFT, "start", "3 min ago"],
+    [W, "end", "now"],
+  ].map(([x, anchor, text]) => svg("text.series-tick", { x, y: H - 2, "text-anchor": anchor }, text));
+  const picture = svg(
+    "svg.series",
+    { viewBox: `0 0 ${W} ${H}`, role: "img" },
+    label,
+    ticks,
+    times,
+    area,
+    chance,
+    line,
+    last,
+  );
   const words = h("p.muted.small.series-words", null, "");
   const element = h("figure.series-figure", null, h("h3", null, "Coherence"), picture, h("figcaption", null, words));
 
@@ -36,7 +48,10 @@ export function series(room) {
     const x = (t) => LEFT + (W - LEFT) * (1 - (now - t) / SPAN_S);
     const d = pathOf(points, x, ({ r }) => r);
     line.setAttribute("d", d);
-    chance.setAttribute("d", pathOf(points, x, ({ n }) => 1 / Math.sqrt(n)));
+    chance.setAttribute(
+      "d",
+      pathOf(points, x, ({ n }) => 1 / Math.sqrt(n)),
+    );
     area.setAttribute("d", areaOf(points, x));
     const end = points.at(-1);
     last.toggleAttribute("hidden", !end);
@@ -64,10 +79,18 @@ function pieces(points) {
 
 const at = (point, x, value) => `${x(point.t).toFixed(1)} ${y(value(point)).toFixed(1)}`;
 
-const pathOf = (points, x, value) => pieces(points).map((piece) => `M${piece.map((point) => at(point, x, value)).join("L")}`).join("");
+const pathOf = (points, x, value) =>
+  pieces(points)
+    .map((piece) => `M${piece.map((point) => at(point, x, value)).join("L")}`)
+    .join("");
 
-const areaOf = (points, x) => pieces(points).map((piece) =>
-  `M${x(piece[0].t).toFixed(1)} ${y(0)}L${piece.map((point) => at(point, x, ({ r }) => r)).join("L")}L${x(piece.at(-1).t).toFixed(1)} ${y(0)}Z`).join("");
+const areaOf = (points, x) =>
+  pieces(points)
+    .map(
+      (piece) =>
+        `M${x(piece[0].t).toFixed(1)} ${y(0)}L${piece.map((point) => at(point, x, ({ r }) => r)).join("L")}L${x(piece.at(-1).t).toFixed(1)} ${y(0)}Z`,
+    )
+    .join("");
 
 function sentence(points) {
   if (points.length === 0) return "Fills when two or more share their breath.";

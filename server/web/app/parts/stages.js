@@ -6,7 +6,13 @@ import { confirm, toast } from "../forms.js";
 import { clock, dateTime, inWords, title } from "../words.js";
 import { summary } from "./summary.js";
 
-const STAGES = [["gathering", "Gathering"], ["opening", "Opening"], ["active", "Active"], ["integration", "Integration"], ["closed", "Closed"]];
+const STAGES = [
+  ["gathering", "Gathering"],
+  ["opening", "Opening"],
+  ["active", "Active"],
+  ["integration", "Integration"],
+  ["closed", "Closed"],
+];
 const SAYS = {
   gathering: "Arrive. Let the breath settle.",
   opening: "The circle is closed. It begins in a moment.",
@@ -27,9 +33,17 @@ export function stages(room, session) {
   let arc = null;
 
   const due = () => {
-    const { stage, starts_at: starts, active_at: active, closes_at: closes, opened_at: opened, opening_s: opening } = room.ritual ?? {};
+    const {
+      stage,
+      starts_at: starts,
+      active_at: active,
+      closes_at: closes,
+      opened_at: opened,
+      opening_s: opening,
+    } = room.ritual ?? {};
     if (stage === "gathering") return starts;
-    if (stage === "opening") return active ?? (opened && new Date(new Date(opened).getTime() + opening * 1000).toISOString());
+    if (stage === "opening")
+      return active ?? (opened && new Date(new Date(opened).getTime() + opening * 1000).toISOString());
     return stage === "integration" ? closes : null;
   };
   const tick = () => {
@@ -47,18 +61,28 @@ export function stages(room, session) {
 
   const draw = () => {
     const { ritual, summary: last, progress } = room;
-    const key = JSON.stringify([ritual?.ritual_run, ritual?.stage, progress?.settled, last?.ritual_run, room.summaryOpen, room.mine]);
+    const key = JSON.stringify([
+      ritual?.ritual_run,
+      ritual?.stage,
+      progress?.settled,
+      last?.ritual_run,
+      room.summaryOpen,
+      room.mine,
+      room.planned.map(({ ritual_run: run }) => run),
+    ]);
     if (key === shown) return;
     shown = key;
     clearInterval(timer);
     number = arc = null;
-    element.hidden = !ritual && !last;
+    const next = ritual ? null : room.planned[0];
+    element.hidden = !ritual && !last && !next;
     element.classList.toggle("rite-folded", !ritual && !room.summaryOpen);
     if (ritual) {
       put(element, ...underWay(ritual, progress), spoken);
       timer = setInterval(tick, TICK_MS);
       tick();
-    } else if (last) put(element, ...(room.summaryOpen ? over(last) : folded(last)));
+    } else if (last && room.summaryOpen) put(element, ...over(last));
+    else put(element, next ? planned(next) : null, last ? folded(last) : null);
   };
   const unfold = (open) => {
     room.summaryOpen = open;
@@ -69,21 +93,74 @@ export function stages(room, session) {
   const underWay = (ritual, progress) => {
     const { stage } = ritual;
     number = due() ? h("p.rite-number.number", { role: "timer", "aria-live": "off" }) : null;
-    arc = h("div.rite-arc", null, number ?? h("p.rite-number.number", null, progress ? `${progress.settled}/${progress.of}` : "…"));
+    arc = h(
+      "div.rite-arc",
+      null,
+      number ?? h("p.rite-number.number", null, progress ? `${progress.settled}/${progress.of}` : "…"),
+    );
     return [
-      h("header.rite-head", null, h("h2", null, name(title(ritual.ritual?.name ?? "Ritual"))),
-        ritual.intention ? h("p.rite-intention", { dir: "auto" }, ritual.intention) : null),
+      h(
+        "header.rite-head",
+        null,
+        h("h2", null, name(title(ritual.ritual?.name ?? "Ritual"))),
+        ritual.intention ? h("p.rite-intention", { dir: "auto" }, ritual.intention) : null,
+      ),
       steps(stage),
-      h("div.rite-now", null, arc, h("p.rite-says", { role: "status" }, h("strong", null, words(stage)), " ", SAYS[stage] ?? "")),
-      room.mine && stage !== "aborting" ? h("div.actions", null, button("End the ritual", abort, { kind: "danger" })) : null,
+      h(
+        "div.rite-now",
+        null,
+        arc,
+        h("p.rite-says", { role: "status" }, h("strong", null, words(stage)), " ", SAYS[stage] ?? ""),
+      ),
+      room.mine && stage !== "aborting"
+        ? h("div.actions", null, button("End the ritual", abort, { kind: "danger" }))
+        : null,
     ];
   };
-  const over = (last) => [button("Put away", () => unfold(false), { kind: "quiet", "aria-expanded": "true" }), summary(last, room, session)];
-  const folded = (last) => [h("p.small", null, "The last ritual: ", name(title(last.ritual.name)), h("span.muted", null, ` · ${dateTime(last.closed_at)}`)),
-    button("Look at it", () => unfold(true), { kind: "quiet", "aria-expanded": "false" })];
+  const over = (last) => [
+    button("Put away", () => unfold(false), { kind: "quiet", "aria-expanded": "true" }),
+    summary(last, room, session),
+  ];
+  const planned = (next) =>
+    h(
+      "div.rite-line",
+      null,
+      h("p.small", null, "Planned: ", name(title(next.ritual.name)), ` · ${dateTime(next.starts_at)}`),
+      room.mine ? button("Take back", () => takeBack(next), { kind: "quiet" }) : null,
+    );
+  const takeBack = (next) =>
+    session
+      .request("space.ritual.abort", { space: room.id, ritual_run: next.ritual_run })
+      .catch((error) => toast(inWords(error), { wrong: true }));
+  const folded = (last) =>
+    h(
+      "div.rite-line",
+      null,
+      h(
+        "p.small",
+        null,
+        "Last ritual: ",
+        name(title(last.ritual.name)),
+        h("span.muted", null, ` · ${dateTime(last.closed_at)}`),
+      ),
+      button("Look", () => unfold(true), {
+        kind: "quiet",
+        "aria-expanded": "false",
+        "aria-label": "Look at the last ritual",
+      }),
+    );
   const abort = async () => {
-    if (!(await confirm("End the ritual?", "Whoever is being transformed comes to the end of it; nobody else begins.", "End it"))) return;
-    await session.request("space.ritual.abort", { space: room.id }).catch((error) => toast(inWords(error), { wrong: true }));
+    if (
+      !(await confirm(
+        "End the ritual?",
+        "Whoever is being transformed comes to the end of it; nobody else begins.",
+        "End it",
+      ))
+    )
+      return;
+    await session
+      .request("space.ritual.abort", { space: room.id })
+      .catch((error) => toast(inWords(error), { wrong: true }));
   };
   draw();
   return { element, draw, end: () => clearInterval(timer) };
@@ -99,7 +176,16 @@ function span({ stage, starts_at: starts, began_at: began, opening_s: opening, i
 
 function steps(stage) {
   const now = STAGES.findIndex(([key]) => key === (stage === "aborting" ? "active" : stage));
-  return h("ol.plain.rite-steps", { "aria-label": "Stages" }, STAGES.map(([key, label], index) =>
-    h("li", { "data-step": key, "aria-current": index === now ? "step" : null, "data-done": index < now },
-      label, index < now ? h("span.hidden-visually", null, " (done)") : null)));
+  return h(
+    "ol.plain.rite-steps",
+    { "aria-label": "Stages" },
+    STAGES.map(([key, label], index) =>
+      h(
+        "li",
+        { "data-step": key, "aria-current": index === now ? "step" : null, "data-done": index < now },
+        label,
+        index < now ? h("span.hidden-visually", null, " (done)") : null,
+      ),
+    ),
+  );
 }

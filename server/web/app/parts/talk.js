@@ -11,7 +11,12 @@ const NEAR_PX = 90;
 export function talk(room, me, session) {
   const items = h("ol.plain.log-items");
   const older = button("Earlier", () => load(), { kind: "quiet", hidden: true });
-  const log = h("div.log", { role: "log", "aria-live": "polite", "aria-label": "Conversation", tabindex: "0" }, h("div.log-older", null, older), items);
+  const log = h(
+    "div.log",
+    { role: "log", "aria-live": "polite", "aria-label": "Conversation", tabindex: "0" },
+    h("div.log-older", null, older),
+    items,
+  );
   const below = button("New messages below", () => toEnd(), { kind: "below", hidden: true });
   const { element: writing, focus } = composer(room, session, () => toEnd());
   const element = h("section.talk", { "aria-label": "Conversation" }, h("div.log-frame", null, log, below), writing);
@@ -40,11 +45,15 @@ export function talk(room, me, session) {
     loading = false;
     log.removeAttribute("aria-busy");
   };
-  log.addEventListener("scroll", () => {
-    stick = nearEnd();
-    if (stick) below.hidden = true;
-    if (log.scrollTop < NEAR_PX && room.more && log.scrollHeight > log.clientHeight) load();
-  }, { passive: true });
+  log.addEventListener(
+    "scroll",
+    () => {
+      stick = nearEnd();
+      if (stick) below.hidden = true;
+      if (log.scrollTop < NEAR_PX && room.more && log.scrollHeight > log.clientHeight) load();
+    },
+    { passive: true },
+  );
 
   /** Brings the screen to what the room has: what is there already stays, so that nothing is read out twice. */
   const draw = ({ fresh } = {}) => {
@@ -89,12 +98,13 @@ function rowsOf(room, me) {
   if (!room.more) rows.push({ key: "begin", version: 0, build: () => h("li.log-begin", null, "Here it begins.") });
   for (const event of room.log) {
     const today = dayOf(event.at);
-    if (today !== day) rows.push({ key: `day ${today}`, version: 0, build: () => h("li.log-day", null, h("span", null, today)) });
+    if (today !== day)
+      rows.push({ key: `day ${today}`, version: 0, build: () => h("li.log-day", null, h("span", null, today)) });
     if (today !== day) before = null;
     day = today;
     if (away !== undefined && !told && event.offset > away && event.event === "message") {
       told = true;
-      rows.push(separator("missed", `While you were away: ${count(room.missed.count ?? 0, "message")}`));
+      rows.push(separator("missed", `While you were away: ${count(room.missed.count, "message")}`));
       before = null;
     } else if (unread === event.offset && !told) {
       rows.push(separator("unread", "New"));
@@ -102,7 +112,11 @@ function rowsOf(room, me) {
     }
     if (event.event === "message") {
       const first = before?.from?.id !== event.from?.id || new Date(event.at) - new Date(before.at) > TOGETHER_MS;
-      rows.push({ key: event.offset, version: first, build: () => saidBy(event, { first, mine: event.from?.id === me, who: callThem(event.from?.name) }) });
+      rows.push({
+        key: event.offset,
+        version: first,
+        build: () => saidBy(event, { first, mine: event.from?.id === me, who: callThem(event.from?.name) }),
+      });
       before = event;
     } else {
       rows.push({ key: event.offset, version: 0, build: () => notice(event, room) });
@@ -113,22 +127,50 @@ function rowsOf(room, me) {
   return rows;
 }
 
-const separator = (kind, text) => ({ key: kind, version: text, build: () => h(`li.log-line.log-${kind}`, null, h("span", null, text)) });
+const separator = (kind, text) => ({
+  key: kind,
+  version: text,
+  build: () => h(`li.log-line.log-${kind}`, null, h("span", null, text)),
+});
 
 function onItsWay(room, pending) {
   const { key, offset, error, text } = pending;
   const mark = offset ? "stored" : error ? "failed" : "sending";
-  const words = { stored: `stored · ${offset}`, sending: "on its way…", failed: `Not sent. ${error && inWords(error)}` }[mark];
+  const words = {
+    stored: `stored · ${offset}`,
+    sending: "on its way…",
+    failed: `Not sent. ${error && inWords(error)}`,
+  }[mark];
   const event = { at: pending.at, body: { text }, offset: null };
-  const build = () => saidBy(event, { first: true, mine: true, who: "You", mark: h(`span.mark-${mark}`, null, words),
-    extra: mark === "failed" ? h("span.actions.small", null, button("Try again", () => room.again(pending)), button("Discard", () => room.discard(pending))) : null });
+  const build = () =>
+    saidBy(event, {
+      first: true,
+      mine: true,
+      who: "You",
+      mark: h(`span.mark-${mark}`, null, words),
+      extra:
+        mark === "failed"
+          ? h(
+              "span.actions.small",
+              null,
+              button("Try again", () => room.again(pending)),
+              button("Discard", () => room.discard(pending)),
+            )
+          : null,
+    });
   return { key: `pending ${key}`, version: mark, build };
 }
 
 function composer(room, session, sent) {
   const most = session.client?.limits.message_bytes ?? 16_384;
   const id = `say-${room.id}`;
-  const input = h("textarea.say", { id, rows: 1, placeholder: "Say something", enterkeyhint: "send", autocomplete: "off" });
+  const input = h("textarea.say", {
+    id,
+    rows: 1,
+    placeholder: "Say something",
+    enterkeyhint: "send",
+    autocomplete: "off",
+  });
   const send = h("button.primary.send", { type: "submit" }, "Send");
   const note = h("p.composer-note.small", { role: "status" });
   const fit = () => {
@@ -143,7 +185,8 @@ function composer(room, session, sent) {
     set(input, "aria-invalid", over > 0 ? "true" : null);
     return over <= 0;
   };
-  const waiting = () => (session.state === "ready" ? "" : "No line just now. What you send waits here and goes out when it is back.");
+  const waiting = () =>
+    session.state === "ready" ? "" : "No line just now. What you send waits here and goes out when it is back.";
   const form = h("form.composer", null, h("label.hidden-visually", { for: id }, "Your message"), input, send, note);
   const go = () => {
     const text = input.value.trim();
@@ -167,4 +210,3 @@ function composer(room, session, sent) {
   room.addEventListener("change", ({ detail }) => detail.what === "connection" && check());
   return { element: form, focus: () => input.focus() };
 }
-

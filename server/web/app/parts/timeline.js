@@ -5,14 +5,27 @@ import { inWords, dateTime, signed, two } from "../words.js";
 import { changesOf, moved, picture } from "./picture.js";
 
 const PAGE = 12;
-const ORIGINS = { put: "Set by hand", transform: "Changed by hand", ritual: "By a ritual", group_ritual: "By a group ritual", group: "By a group ritual" };
+const ORIGINS = {
+  put: "Set by hand",
+  transform: "Changed by hand",
+  ritual: "By a ritual",
+  group_ritual: "By a group ritual",
+  group: "By a group ritual",
+};
 
 /** A timeline that loads its pages, newest first. */
 export function timeline(session) {
   const items = h("ol.plain.timeline");
   const more = button("Earlier versions", () => load(), { hidden: true });
   const note = h("p.muted", { role: "status" });
-  const element = h("section.stack", { "aria-labelledby": "history-heading" }, h("h2", { id: "history-heading" }, "How it came to be"), note, items, h("div.actions", null, more));
+  const element = h(
+    "section.stack",
+    { "aria-labelledby": "history-heading" },
+    h("h2", { id: "history-heading" }, "How it came to be"),
+    note,
+    items,
+    h("div.actions", null, more),
+  );
   let held = null;
   let before;
 
@@ -25,17 +38,24 @@ export function timeline(session) {
       before = shown.at(-1)?.version ?? before;
       held = rows.length;
       more.hidden = held <= PAGE;
-      put(note, items.children.length ? "" : "Nothing yet. A ritual, or a change by your own hand, writes the first line.");
+      put(
+        note,
+        items.children.length ? "" : "Nothing yet. A ritual, or a change by your own hand, writes the first line.",
+      );
     } catch (error) {
       put(note, inWords(error));
       more.hidden = false;
     }
   };
-  return { element, load, reload: () => {
-    before = undefined;
-    put(items);
-    return load();
-  } };
+  return {
+    element,
+    load,
+    reload: () => {
+      before = undefined;
+      put(items);
+      return load();
+    },
+  };
 }
 
 function version(row, earlier) {
@@ -44,22 +64,49 @@ function version(row, earlier) {
   details.addEventListener("toggle", () => {
     if (details.open && details.children.length === 1) details.append(picture(row.state, earlier?.state ?? null));
   });
-  return h("li.timeline-item", { "data-origin": row.origin },
-    h("p.timeline-head", null, h("strong", null, row.session_id ? link(`/run/${row.session_id}`, label) : label), h("span.muted.small", null, ` ${dateTime(row.created_at)}`)),
+  return h(
+    "li.timeline-item",
+    { "data-origin": row.origin },
+    h(
+      "p.timeline-head",
+      null,
+      h("strong", null, row.session_id ? link(`/run/${row.session_id}`, label) : label),
+      h("span.muted.small", null, ` ${dateTime(row.created_at)}`),
+    ),
     h("p.timeline-changes", null, differences(row, earlier)),
-    h("p.muted.small", null, `Version ${row.version} · `, h("span.mono", { title: row.state_hash }, row.state_hash.slice(0, 10))),
-    details);
+    h(
+      "p.muted.small",
+      null,
+      `Version ${row.version} · `,
+      h("span.mono", { title: row.state_hash }, row.state_hash.slice(0, 10)),
+    ),
+    details,
+  );
 }
 
 function differences(row, earlier) {
-  const numbers = ["archetypes", "energies"].flatMap((part) => changesOf(row.state[part], earlier?.state[part] ?? {}).filter(moved));
+  const numbers = ["archetypes", "energies"].flatMap((part) =>
+    changesOf(row.state[part], earlier?.state[part] ?? {}).filter(moved),
+  );
   const words = ["symbols", "integrations", "transformations"].flatMap((part) => {
     const was = earlier?.state[part] ?? [];
     const now = row.state[part];
-    return [...now.filter((each) => !was.includes(each)).map((each) => ["+", each]), ...was.filter((each) => !now.includes(each)).map((each) => ["−", each])];
+    return [
+      ...now.filter((each) => !was.includes(each)).map((each) => ["+", each]),
+      ...was.filter((each) => !now.includes(each)).map((each) => ["−", each]),
+    ];
   });
   const told = [
-    ...numbers.slice(0, 8).map(({ key, now, was }) => h("span.change", null, h("bdi", null, key), h("span.number", null, ` ${two(now)} `, h("span.muted", null, signed(now - was))))),
+    ...numbers
+      .slice(0, 8)
+      .map(({ key, now, was }) =>
+        h(
+          "span.change",
+          null,
+          h("bdi", null, key),
+          h("span.number", null, ` ${two(now)} `, h("span.muted", null, signed(now - was))),
+        ),
+      ),
     ...words.slice(0, 8).map(([sign, each]) => h("span.change", null, `${sign} `, h("bdi", null, each))),
   ];
   const rest = numbers.length + words.length - told.length;

@@ -29,70 +29,112 @@ export async function enter({ main, router, then }) {
     else location.hash = to;
   };
   const panel = h("div.enter-panel");
-  const said = session.goodbye ? h("p.note", { role: "status" }, typeof session.goodbye === "string" ? session.goodbye : inWords(session.goodbye)) : null;
+  const said = session.goodbye
+    ? h("p.note", { role: "status" }, typeof session.goodbye === "string" ? session.goodbye : inWords(session.goodbye))
+    : null;
   session.goodbye = null;
   const guests = await guestsMayEnter();
-  const ways = [["in", "Sign in", signIn], ["new", "New here", newAccount], ...(guests ? [["guest", "Guest", asGuest]] : [])];
-  const tabs = ways.map(([key, label, build]) => button(label, () => open(key, build), { "data-way": key, "aria-pressed": "false" }));
+  const ways = [
+    ["in", "Sign in", signIn],
+    ["new", "New here", newAccount],
+    ...(guests ? [["guest", "Guest", asGuest]] : []),
+  ];
+  const tabs = ways.map(([key, label, build]) =>
+    button(label, () => open(key, build), { "data-way": key, "aria-pressed": "false" }),
+  );
   const open = (key, build, focus = true) => {
     for (const tab of tabs) tab.setAttribute("aria-pressed", String(tab.dataset.way === key));
     put(panel, build(onward));
     if (focus) panel.querySelector("input")?.focus();
   };
-  put(main, h("div.enter", null,
-    h("div.enter-words", null, h("h1", null, "Practise together"),
-      h("p.lede", null, "A quiet place to sit with others, wherever they are. Talk, breathe in step and see it, hold a ritual in the same moment."),
-      drawing()),
-    h("div.enter-card", null, said, h("div.segments", { role: "group", "aria-label": "How to enter" }, tabs), panel)));
+  put(
+    main,
+    h(
+      "div.enter",
+      null,
+      h(
+        "div.enter-words",
+        null,
+        h("h1", null, "Practise together"),
+        h(
+          "p.lede",
+          null,
+          "A quiet place to sit with others, wherever they are. Talk, breathe in step and see it, hold a ritual in the same moment.",
+        ),
+        drawing(),
+      ),
+      h("div.enter-card", null, said, h("div.segments", { role: "group", "aria-label": "How to enter" }, tabs), panel),
+    ),
+  );
   open("in", signIn, false);
   return { title: "Enter" };
 }
 
 function signIn(onward) {
-  return form([
-    field("email", "Email", { kind: "email", required: true, autocomplete: "username", inputmode: "email" }),
-    field("password", "Password", { kind: "password", required: true, autocomplete: "current-password" }),
-    tick("stay", "Stay signed in on this device"),
-  ], {
-    label: "Sign in",
-    submit: async ({ email, password, stay }) => {
-      try {
-        await session.signIn(email, password, stay);
-      } catch (error) {
-        if (error.code === "unauthenticated") throw Object.assign(new Error("The email or the password is wrong."), { code: "said" });
-        throw error;
-      }
-      onward();
+  return form(
+    [
+      field("email", "Email", { kind: "email", required: true, autocomplete: "username", inputmode: "email" }),
+      field("password", "Password", { kind: "password", required: true, autocomplete: "current-password" }),
+      tick("stay", "Stay signed in on this device"),
+    ],
+    {
+      label: "Sign in",
+      submit: async ({ email, password, stay }) => {
+        try {
+          await session.signIn(email, password, stay);
+        } catch (error) {
+          if (error.code === "unauthenticated")
+            throw Object.assign(new Error("The email or the password is wrong."), { code: "said" });
+          throw error;
+        }
+        onward();
+      },
     },
-  });
+  );
 }
 
 function newAccount(onward) {
-  return form([
-    field("spiritual_name", "Name", { ...NAME, required: true, hint: "How the others see you." }),
-    field("email", "Email", { kind: "email", required: true, autocomplete: "username", inputmode: "email" }),
-    field("password", "Password", { kind: "password", required: true, autocomplete: "new-password", minlength: 8, hint: "At least 8 characters; a sentence is good." }),
-    choice("privacy_level", "Who may see you", PRIVACY, "community"),
-    tick("stay", "Stay signed in on this device"),
-  ], {
-    label: "Create the account",
-    submit: async ({ stay, ...fields }) => {
-      await session.register(fields, stay);
-      onward();
+  return form(
+    [
+      field("spiritual_name", "Name", { ...NAME, required: true, hint: "How the others see you." }),
+      field("email", "Email", { kind: "email", required: true, autocomplete: "username", inputmode: "email" }),
+      field("password", "Password", {
+        kind: "password",
+        required: true,
+        autocomplete: "new-password",
+        minlength: 8,
+        hint: "At least 8 characters; a sentence is good.",
+      }),
+      choice("privacy_level", "Who may see you", PRIVACY, "community"),
+      tick("stay", "Stay signed in on this device"),
+    ],
+    {
+      label: "Create the account",
+      submit: async ({ stay, ...fields }) => {
+        await session.register(fields, stay);
+        onward();
+      },
     },
-  });
+  );
 }
 
 function asGuest(onward) {
-  return h("div", null,
-    h("p.muted.spaced", null, "Guests enter open spaces and talk there. Nothing of yours outlives the visit; rituals and a state of your own need an account."),
+  return h(
+    "div",
+    null,
+    h(
+      "p.muted.spaced",
+      null,
+      "Guests enter open spaces and talk there. Nothing of yours outlives the visit; rituals and a state of your own need an account.",
+    ),
     form([field("guest", "Name", { ...NAME, required: true })], {
       label: "Enter as a guest",
       submit: async ({ guest }) => {
         await session.enterAsGuest(guest.trim());
         onward();
       },
-    }));
+    }),
+  );
 }
 
 function drawing() {

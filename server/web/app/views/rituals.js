@@ -14,9 +14,25 @@ export async function rituals({ main, query }) {
     field("q", "Search", { kind: "search", maxlength: 100, value: query.get("q") ?? "", placeholder: "A word" }),
     field("tradition", "Tradition", { kind: "select", options: any("Any", TRADITIONS) }),
     field("difficulty", "Difficulty", { kind: "select", options: any("Any", DIFFICULTIES) }),
-    field("sort", "Order", { kind: "select", options: [["newest", "Newest"], ["rating", "Best rated"], ["usage", "Most used"]] }),
+    field("sort", "Order", {
+      kind: "select",
+      options: [
+        ["newest", "Newest"],
+        ["rating", "Best rated"],
+        ["usage", "Most used"],
+      ],
+    }),
   ];
-  const mine = session.signedIn && !session.guest ? field("mine", "Whose", { kind: "select", options: [["", "Everyone's"], ["true", "My own"]] }) : null;
+  const mine =
+    session.signedIn && !session.guest
+      ? field("mine", "Whose", {
+          kind: "select",
+          options: [
+            ["", "Everyone's"],
+            ["true", "My own"],
+          ],
+        })
+      : null;
   const all = mine ? [...filters, mine] : filters;
   const list = h("ul.plain.card-grid", { "aria-label": "Rituals" });
   const found = h("p.muted", { role: "status" });
@@ -27,14 +43,28 @@ export async function rituals({ main, query }) {
   const load = async ({ anew = false } = {}) => {
     const mineNow = ++turn;
     const chosen = Object.fromEntries(all.map(({ key, control }) => [key, control.value.trim() || undefined]));
-    const rows = await session.http("GET", "/api/rituals/catalog", { query: { limit: PAGE, ...chosen, before: anew ? undefined : before } });
+    const rows = await session.http("GET", "/api/rituals/catalog", {
+      query: { limit: PAGE, ...chosen, before: anew ? undefined : before },
+    });
     if (mineNow !== turn) return;
     if (anew) put(list);
     list.append(...rows.map(card));
     before = rows.at(-1)?.id ?? before;
     more.hidden = rows.length < PAGE;
-    put(found, list.children.length ? `${count(list.children.length, "ritual")}${more.hidden ? "" : ", and more"}` : "");
-    if (!list.children.length) put(list, h("li.empty", null, h("p.lede", null, "No ritual has these words."), h("p", null, "Take a filter away, or write one: a small WebAssembly module is all it needs.")));
+    put(
+      found,
+      list.children.length ? `${count(list.children.length, "ritual")}${more.hidden ? "" : ", and more"}` : "",
+    );
+    if (!list.children.length)
+      put(
+        list,
+        h(
+          "li.empty",
+          null,
+          h("p.lede", null, "No ritual has these words."),
+          h("p", null, "Take a filter away, or write one: a small WebAssembly module is all it needs."),
+        ),
+      );
   };
   let timer = null;
   for (const { control } of all) {
@@ -43,22 +73,51 @@ export async function rituals({ main, query }) {
       timer = setTimeout(() => load({ anew: true }).catch((error) => toast(inWords(error), { wrong: true })), PAUSE_MS);
     });
   }
-  put(main, h("header.head", null, h("h1", null, "Rituals"), session.signedIn && !session.guest ? h("a.button", { href: "#/rituals/upload" }, "Upload one") : null),
-    h("p.lede", null, "Small programs that change one's archetypal state, gently and by known rules. They cannot see or touch anything else."),
-    h("search.filters", null, all.map(({ element }) => element)), found, list, h("div.actions.middle", null, more));
+  put(
+    main,
+    h(
+      "header.head",
+      null,
+      h("h1", null, "Rituals"),
+      session.signedIn && !session.guest ? h("a.button", { href: "#/rituals/upload" }, "Upload one") : null,
+    ),
+    h(
+      "p.lede",
+      null,
+      "Small programs that change one's archetypal state, gently and by known rules. They cannot see or touch anything else.",
+    ),
+    h(
+      "search.filters",
+      null,
+      all.map(({ element }) => element),
+    ),
+    found,
+    list,
+    h("div.actions.middle", null, more),
+  );
   await load({ anew: true });
   return { title: "Rituals", end: () => clearTimeout(timer) };
 }
 
 /** How it is rated, in words and a number. */
-export const rated = ({ rating_count: n, effectiveness_rating: mean }) => (n ? `${Number(mean).toFixed(1)} of 10 (${count(n, "rating")})` : "not yet rated");
+export const rated = ({ rating_count: n, effectiveness_rating: mean }) =>
+  n ? `${Number(mean).toFixed(1)} of 10 (${count(n, "rating")})` : "not yet rated";
 
 function card(ritual) {
   const [first] = ritual.description.split("\n");
-  return h("li.card.ritual-card", null,
+  return h(
+    "li.card.ritual-card",
+    null,
     h("h2", null, link(`/ritual/${ritual.id}`, name(title(ritual.name)))),
     h("p.ritual-intent", { dir: "auto" }, ritual.intent),
     h("p.small.clamp", { dir: "auto" }, first),
-    h("p.facts", null, ritual.tradition ? h("span.tag", null, h("bdi", null, ritual.tradition)) : null, h("span.tag", null, ritual.difficulty_level),
-      ritual.is_public ? null : h("span.tag", null, "only yours"), h("span.muted.small", null, `${rated(ritual)} · ${count(ritual.usage_count, "run")}`)));
+    h(
+      "p.facts",
+      null,
+      ritual.tradition ? h("span.tag", null, h("bdi", null, ritual.tradition)) : null,
+      h("span.tag", null, ritual.difficulty_level),
+      ritual.is_public ? null : h("span.tag", null, "only yours"),
+      h("span.muted.small", null, `${rated(ritual)} · ${count(ritual.usage_count, "run")}`),
+    ),
+  );
 }

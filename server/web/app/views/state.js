@@ -20,7 +20,15 @@ const CHANGES = {
 
 export async function state({ main }) {
   if (session.guest) {
-    put(main, h("h1", null, "My state"), h("p.lede", null, "Guests have none: nothing of theirs outlives the visit. With an account a state is yours, and every change of it is kept."));
+    put(
+      main,
+      h("h1", null, "My state"),
+      h(
+        "p.lede",
+        null,
+        "Guests have none: nothing of theirs outlives the visit. With an account a state is yours, and every change of it is kept.",
+      ),
+    );
     return { title: "My state" };
   }
   const now = h("div", null);
@@ -28,27 +36,61 @@ export async function state({ main }) {
   const runs = h("ul.plain.runs");
   const draw = async () => {
     const current = await session.request("state.get");
-    put(now, current.under_way ? h("p.note", null, "A ritual is under way; the state changes when it ends.") : null, picture(current.archetypal_state));
+    put(
+      now,
+      current.under_way ? h("p.note", null, "A ritual is under way; the state changes when it ends.") : null,
+      picture(current.archetypal_state),
+    );
   };
   const drawRuns = async () => {
     const rows = await session.http("GET", "/api/rituals/sessions", { query: { limit: 6 } });
-    put(runs, rows.length ? rows.map(runRow) : h("li.muted", null, "None yet. ", link("/rituals", "Look at the rituals"), "."));
+    put(
+      runs,
+      rows.length ? rows.map(runRow) : h("li.muted", null, "None yet. ", link("/rituals", "Look at the rituals"), "."),
+    );
   };
-  const again = () => Promise.all([draw(), history.reload(), drawRuns()]).catch((error) => toast(inWords(error), { wrong: true }));
-  const own = ({ detail }) => ["archetypal_state_updated", "ritual_completed", "ritual_started"].includes(detail.event) && again();
-  put(main, h("h1", null, "My state"), h("p.lede", null, "Archetypes and energies from 0 to 1, and what is being lived through. Only you see it."),
-    h("div.two", null, h("section.card", { "aria-labelledby": "now" }, h("h2.hidden-visually", { id: "now" }, "As it is now"), now),
-      h("div.stack", null, changing(), reflecting(), h("section.stack", { "aria-labelledby": "recent" }, h("h2", { id: "recent" }, "Your rituals"), runs))),
-    history.element);
+  const again = () =>
+    Promise.all([draw(), history.reload(), drawRuns()]).catch((error) => toast(inWords(error), { wrong: true }));
+  const own = ({ detail }) =>
+    ["archetypal_state_updated", "ritual_completed", "ritual_started"].includes(detail.event) && again();
+  put(
+    main,
+    h("h1", null, "My state"),
+    h("p.lede", null, "Archetypes and energies from 0 to 1, and what is being lived through. Only you see it."),
+    h(
+      "div.two",
+      null,
+      h("section.card", { "aria-labelledby": "now" }, h("h2.hidden-visually", { id: "now" }, "As it is now"), now),
+      h(
+        "div.stack",
+        null,
+        changing(),
+        reflecting(),
+        h("section.stack", { "aria-labelledby": "recent" }, h("h2", { id: "recent" }, "Your rituals"), runs),
+      ),
+    ),
+    history.element,
+  );
   session.addEventListener("own", own);
   await Promise.all([draw(), history.load(), drawRuns()]);
   return { title: "My state", end: () => session.removeEventListener("own", own) };
 }
 
 function changing() {
-  const kind = field("kind", "What has changed", { kind: "select", options: Object.entries(CHANGES).map(([key, { label }]) => [key, label]) });
+  const kind = field("kind", "What has changed", {
+    kind: "select",
+    options: Object.entries(CHANGES).map(([key, { label }]) => [key, label]),
+  });
   const called = field("name", "Its name", { required: true, maxlength: 100, placeholder: "Light, fire, a key …" });
-  const level = field("level", "How strong", { kind: "number", min: 0, max: 1, step: "0.05", value: "0.5", hint: "From 0 to 1.", inputmode: "decimal" });
+  const level = field("level", "How strong", {
+    kind: "number",
+    min: 0,
+    max: 1,
+    step: "0.05",
+    value: "0.5",
+    hint: "From 0 to 1.",
+    inputmode: "decimal",
+  });
   const fit = () => {
     level.element.hidden = !CHANGES[kind.control.value].number;
   };
@@ -77,5 +119,12 @@ function reflecting() {
       put(said, h("p.note.wrong", null, inWords(error)));
     }
   });
-  return h("section.card", { "aria-labelledby": "reflection" }, h("h2", { id: "reflection" }, "Reflection"), h("p.muted", null, "What this state may mean, said by the oracle. Take what rings true."), said, h("div.actions", null, ask));
+  return h(
+    "section.card",
+    { "aria-labelledby": "reflection" },
+    h("h2", { id: "reflection" }, "Reflection"),
+    h("p.muted", null, "What this state may mean, said by the oracle. Take what rings true."),
+    said,
+    h("div.actions", null, ask),
+  );
 }
