@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import math
 import sys
 import time
 from collections import Counter
@@ -101,14 +102,17 @@ def configuration(url: str, token: str, seed: int, examples: int) -> Schemathesi
     return SchemathesisConfig.from_dict(config)
 
 
-def fuzz(url: str, token: str, seed: int, examples: int) -> Findings:
-    """One run: every phase, so many examples of each operation."""
+def fuzz(url: str, token: str, seed: int, examples: int, until: float = math.inf) -> Findings:
+    """One run: every phase, so many examples of each operation; cut short where the monotonic clock says so."""
     schema = schemathesis.openapi.from_url(f"{url}/openapi.json", config=configuration(url, token, seed, examples))
     for operation in declared():
         if any(example.alone for example in operation.examples) or operation.handler.__name__ in ENDS_LOGINS:
             schema = schema.exclude(path=operation.path, method=operation.method)
     findings = Findings()
-    for event in from_schema(schema).execute():
+    stream = from_schema(schema).execute()
+    for event in stream:
+        if time.monotonic() > until:
+            stream.stop()
         if isinstance(event, ScenarioFinished):
             findings.add(event)
         elif isinstance(event, NonFatalError):
@@ -120,7 +124,7 @@ def repeated(url: str, token: str, seed: int, minutes: float) -> Findings:
     """Runs with seeds from ``seed`` on, as long as there is time."""
     end, total, seeds = time.monotonic() + minutes * 60, Findings(), 0
     while time.monotonic() < end:
-        found = fuzz(url, token, seed + seeds, 60)
+        found = fuzz(url, token, seed + seeds, 60, end)
         seeds += 1
         total.requests += found.requests
         total.statuses += found.statuses
@@ -157,7 +161,9 @@ def main() -> int:
         found = repeated(given.url, token, given.seed, given.minutes)
     for key, sample in found.failures.items():
         print(f"\n## {key}\n{sample}")  # noqa: T201
-    print(f"\n{found.requests} requests, {len(found.failures)} failures, by status {dict(sorted(found.statuses.items()))}")  # noqa: T201
+    print(
+        f"\n{found.requests} requests, {len(found.failures)} failures, by status {dict(sorted(found.statuses.items()))}"
+    )  # noqa: T201
     return 1 if found.failures else 0
 
 
