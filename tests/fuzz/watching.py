@@ -43,6 +43,7 @@ class Witness:
             self.space = made["id"]
             await client.request("space.join", space=self.space)
             await client.request("space.send", space=self.space, body={"text": "first"})
+            await client.request("space.leave", space=self.space)  # or its absence would be noticed after ten minutes
         self.before = await self.look()
 
     async def look(self) -> str:
