@@ -70,12 +70,23 @@ class Names:
 
     def to_shown(self, shown: Any, real: Any) -> Any:
         """A frame as it is to be shown: with the ids of the example that there was, and otherwise its own."""
-        with suppress(Different):
-            compare(shown, real, self)
+        self._meet(shown, real)
         for name in (*UUID.findall(orjson.dumps(real).decode()), *_opaque(real)):
             if name not in self.shown:
                 self.know(name, name)
         return _translated(real, self.shown)
+
+    def _meet(self, shown: Any, real: Any, key: str = "") -> None:
+        """Learn what can be learned, however much else has changed."""
+        if isinstance(shown, dict) and isinstance(real, dict):
+            for name in shown.keys() & real.keys():
+                self._meet(shown[name], real[name], name)
+        elif isinstance(shown, list) and isinstance(real, list):
+            for one, other in zip(shown, real, strict=False):
+                self._meet(one, other, key)
+        elif isinstance(shown, str) and isinstance(real, str):
+            with suppress(Different):
+                _compare_text(shown, real, self, key)
 
 
 def _opaque(value: Any) -> list[str]:
@@ -214,7 +225,7 @@ class Conversation:
         try:
             compare(shown, real, self.names)
         except Different as different:
-            raise Different(f"{step.request or step.http}: {different}") from None
+            raise Different(f"{step.request or step.http}: {different} in {real}") from None
         return shown
 
     async def _over_http(self, step: Step) -> Any:
@@ -247,7 +258,7 @@ class Conversation:
     async def _answered(line: Line, request: dict[str, Any]) -> Any:
         """The answer; what a busy machine puts off is asked again, with the same id."""
         async with asyncio.timeout(HEARD_S):
-            while (answer := await line.ask(request)).get("error", {}).get("retryable"):
+            while (answer := await line.ask(request)).get("error", {}).get("retryable"):  # noqa: ASYNC110 - of no event
                 await asyncio.sleep(RETRY_S)
         return answer
 
