@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import shutil
 import signal
 import socket
@@ -33,6 +34,8 @@ SANGHA = Path(sys.executable).with_name("sangha")
 READY_S = 90.0
 """Ten times what a quiet machine takes: others run tests here too."""
 DRAIN_S = 60.0
+PORTS = (12_000, 32_000)
+"""Below Linux's range for outgoing connections, which begins at 32,768."""
 POLL_S = 0.02
 LOG_LINES = 60
 
@@ -68,10 +71,15 @@ def runs(pid: int) -> bool:
 
 
 def free_port() -> int:
-    """A port that nobody listens on now; kept over restarts, so that clients find the server again."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody listens on now; kept over restarts, so that clients find the server again.
+
+    Not one of those that the kernel hands out to outgoing connections: it would, while the server is away.
+    """
+    while True:
+        port = random.randrange(*PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class RunningServer:
