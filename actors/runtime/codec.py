@@ -25,6 +25,16 @@ Uuid = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a
 
 _AT: Final = re.compile(r"^(?P<what>.*?)(?: - at `\$\.?(?P<path>[^`]*)`)?$", re.DOTALL)
 _FIELD: Final = re.compile(r"^Object (?:contains unknown|missing required) field `(?P<field>[^`]*)`")
+_TYPES: Final = re.compile(r"`([^`]+)`")
+_JSON_TYPES: Final = {
+    "str": "a string",
+    "int": "an integer",
+    "float": "a number",
+    "bool": "true or false",
+    "object": "an object",
+    "array": "an array",
+}
+"""Who wrote the request knows JSON, and not necessarily Python."""
 _REGEX: Final = re.compile(r"Expected `str` matching regex .*", re.DOTALL)
 _JSON_NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
@@ -46,7 +56,12 @@ def field_error(failure: msgspec.ValidationError) -> FieldError:
     what, where = (found["what"], found["path"] or "") if found else (str(failure), "")
     if named := _FIELD.match(what):
         where = path(*filter(None, (where, named["field"])))
-    return FieldError(path=where, message=_REGEX.sub("Not of the form that is allowed here", what))
+    what = _REGEX.sub("Not of the form that is allowed here", what)
+    return FieldError(path=where, message=_TYPES.sub(_in_json, what))
+
+
+def _in_json(types: re.Match[str]) -> str:
+    return " or ".join(_JSON_TYPES.get(type_, type_) for type_ in types[1].split(" | "))
 
 
 def invalid(where: str, message: str) -> Invalid:

@@ -49,7 +49,7 @@ MEANING_COUNTS: Final = (
 """Where a request may be refused that is as the schema says."""
 ENDS_LOGINS: Final = ("close_logins",)
 """Not with its example's query, but with another."""
-INTEGERS: Final = "Expected `int`, got `float`"
+INTEGERS: Final = "Expected an integer, got a number"
 """JSON Schema counts 1.0 among the integers, this server does not: nobody's JSON writes them so."""
 SHOWN: Final = 1_500
 """Characters of a failure."""

@@ -118,7 +118,7 @@ def test_what_a_new_state_leaves_out_stays() -> None:
         ('{"archetypes":[]}', "archetypes"),
         ('{"symbols":[1]}', "symbols"),
         ('{"shadows":{}}', "shadows"),
-        ("[]", "Expected `object`"),
+        ("[]", "Expected an object"),
         (json.dumps({"symbols": ["x"] * (ENTRIES_MAX + 1)}), "257 entries"),
         (json.dumps({"transformations": ["x" * 101]}), "101 characters"),
         ("[" * 5_000, "it"),
