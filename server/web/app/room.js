@@ -124,7 +124,7 @@ export class Room extends EventTarget {
     this.#count(event);
     if (kind === "updated") this.space = { ...this.space, ...body };
     if (kind === "joined" || kind === "left") this.#comeOrGo(kind, from, body);
-    if (kind.startsWith("ritual_")) this.#stage(kind, body);
+    if (kind.startsWith("ritual_")) this.#stage(kind, body, event.at);
     if (kind === "closed") this.#left("closed");
     this.#changed("log", { fresh: event });
     if (kind === "updated") this.#changed("space");
@@ -209,7 +209,7 @@ export class Room extends EventTarget {
     this.#changed("coherence");
   }
 
-  #stage(kind, body) {
+  #stage(kind, body, at) {
     if (kind !== "ritual_scheduled")
       this.planned = this.planned.filter(({ ritual_run: run }) => run !== body.ritual_run);
     if (kind === "ritual_scheduled")
@@ -220,7 +220,8 @@ export class Room extends EventTarget {
       this.ritual = this.progress = null;
     } else if (kind !== "ritual_unscheduled") {
       if (kind === "ritual_gathering") this.progress = this.summary = null;
-      this.ritual = { ...this.ritual, ...body };
+      const before = kind === "ritual_gathering" ? { began_at: at } : this.ritual;
+      this.ritual = { ...before, ...body };
     }
     this.#changed("ritual");
   }

@@ -104,9 +104,9 @@ export function ring(room, me) {
   /** In words: not at every push, or a screen reader that stands here would never come to its end. */
   const say = (n) => {
     const now = performance.now();
-    if (told && now - told < TOLD_EVERY_MS && words.dataset.n === String(n)) return;
+    if (told && now - told < TOLD_EVERY_MS && words.dataset.n === `${n} ${known.size}`) return;
     told = now;
-    words.dataset.n = String(n);
+    words.dataset.n = `${n} ${known.size}`;
     const names = [...known.keys()].map((id) => (id === me ? "You" : callThem(room.nameOf(id))));
     const text = sentence(room.coherence, names);
     put(words, text);
