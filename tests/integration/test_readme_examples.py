@@ -90,8 +90,8 @@ async def test_the_first_conversation_in_python(server: RunningServer) -> None:
 async def test_the_browser_and_the_terminal_talk(server: RunningServer) -> None:
     async with Chromium() as chromium:
         page = await chromium.tab(f"{server.url}/")
-        await page.paste(example("In a browser", "js"))
-        expected = shown("In a browser", server).splitlines()
+        await page.paste(example("In the browser's console", "js"))
+        expected = shown("In the browser's console", server).splitlines()
         assert await page.logged(len(expected)) == expected
         await _dan_talks(server)
         assert (await page.logged(len(expected) + 1))[-1] == "5 Dan: good evening"
@@ -125,6 +125,11 @@ async def test_a_small_measurement(server: RunningServer) -> None:
 
 async def test_an_account_over_http(server: RunningServer) -> None:
     assert alike(await bash(server, example("With an account"))) == shown("With an account", server)
+
+
+async def test_an_account_is_read_out_and_deleted(server: RunningServer) -> None:
+    said = await bash(server, f"{{ {example('With an account')} }} > account.json\n{example('Accounts')}")
+    assert said == shown("Accounts", server) + "\n"
 
 
 async def test_a_first_ritual_after_it(server: RunningServer) -> None:

@@ -128,8 +128,19 @@ def test_the_http_requests_are_those_of_the_code() -> None:
 
 
 def test_every_file_that_is_named_exists() -> None:
-    named = re.findall(r"(?<![\w/.])(?:actors|server|storage|tests|\.ci)/[\w./]*|ray_cluster\.yaml", TEXT)
+    named = re.findall(
+        r"(?<![\w/.])(?:actors|server|storage|tests|\.ci|\.deploy|\.pictures)/[\w./-]*|ray_cluster\.yaml", TEXT
+    )
     assert [path for path in named if not (ROOT / path.rstrip(".")).exists()] == []
+
+
+def test_every_link_within_it_leads_to_a_heading_and_every_chapter_is_in_the_contents() -> None:
+    prose = re.sub(r"^```.*?^```$", "", TEXT, flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^(#+) (.+)$", prose, re.MULTILINE)
+    anchors = {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for _, title in headings}
+    assert set(re.findall(r"\]\(#([^)]+)\)", prose)) - anchors == set()
+    contents = prose[: prose.index("\n## ")]
+    assert [title for depth, title in headings if depth == "##" and f"[{title}](#" not in contents] == []
 
 
 def test_there_is_no_machine_of_its_authors_in_it() -> None:
@@ -138,8 +149,8 @@ def test_there_is_no_machine_of_its_authors_in_it() -> None:
 
 def test_every_example_is_run_by_a_test() -> None:
     run = {
-        "Two commands", "A first conversation", "In Python", "In a browser", "From the terminal", "Twelve at once",
-        "With an account", "A first ritual", "What runs, where", "A ritual in WAT", "A ritual in C",
+        "Two commands", "A first conversation", "In Python", "In the browser's console", "From the terminal", "Twelve at once",
+        "With an account", "Accounts", "A first ritual", "What runs, where", "A ritual in WAT", "A ritual in C",
         "A ritual in the catalog", "A group ritual", "State and its chain", "A Ray cluster", "Figures", "The JavaScript client",
     }  # fmt: skip
     assert {block.section for block in blocks() if block.language in ("sh", "python", "js")} == run
