@@ -8,15 +8,7 @@ import { turned } from "./phases.js";
 const PAGE = 50;
 const MOST = 1000;
 const SERIES_S = 180;
-const QUIET = new Set([
-  "created",
-  "invited",
-  "renamed",
-  "ritual_opening",
-  "ritual_active",
-  "ritual_aborting",
-  "ritual_integration",
-]);
+const QUIET = /^(created|invited|renamed|ritual_(opening|active|aborting|integration))$/;
 
 export class Room extends EventTarget {
   people = new Map();
@@ -140,7 +132,7 @@ export class Room extends EventTarget {
   /** Keeps a numbered event in its place; false where it stands there already. */
   #note(event) {
     const { log } = this;
-    if (QUIET.has(event.event)) return true;
+    if (QUIET.test(event.event)) return true;
     if (event.event === "message") this.pending = this.pending.filter(({ offset }) => offset !== event.offset);
     if (log.length === 0 || log.at(-1).offset < event.offset) log.push(event);
     else {
@@ -296,7 +288,7 @@ export class Room extends EventTarget {
       if (event.from?.name && !this.people.has(event.from.id)) this.people.set(event.from.id, event.from.name);
     const known = new Set(this.log.map(({ offset }) => offset));
     this.log.unshift(
-      ...events.filter(({ offset, event }) => offset < first && !known.has(offset) && !QUIET.has(event)),
+      ...events.filter(({ offset, event }) => offset < first && !known.has(offset) && !QUIET.test(event)),
     );
     this.more = after > 0;
     this.#changed("log", { older: true });

@@ -10,7 +10,6 @@ const SIZE = 240;
 const MIDDLE = SIZE / 2;
 const R = 92;
 const LETTERS_UP_TO = 24;
-const TOLD_EVERY_MS = 10_000;
 const AHEAD_S = 1;
 
 const xy = (phase, radius) => [MIDDLE - radius * Math.sin(phase), MIDDLE + radius * Math.cos(phase)];
@@ -46,7 +45,6 @@ export function ring(room, me) {
   );
   const known = new Map();
   let frame = null;
-  let told = 0;
 
   const place = () => {
     frame = null;
@@ -82,9 +80,9 @@ export function ring(room, me) {
     }
     const letters = room.phases.size <= LETTERS_UP_TO;
     for (const id of room.phases.keys()) if (!known.has(id)) known.set(id, { dot: dotOf(id, letters) });
-    const { r, n } = room.coherence;
+    const { r } = room.coherence;
     number.textContent = r === null ? "–" : two(r);
-    say(n);
+    say();
     if (frame === null) place();
   };
 
@@ -101,16 +99,13 @@ export function ring(room, me) {
     return dot;
   };
 
-  /** In words: not at every push, or a screen reader that stands here would never come to its end. */
-  const say = (n) => {
-    const now = performance.now();
-    if (told && now - told < TOLD_EVERY_MS && words.dataset.n === `${n} ${known.size}`) return;
-    told = now;
-    words.dataset.n = `${n} ${known.size}`;
+  /** In words; nothing of it is a live region, or a screen reader would never come to its end. */
+  const say = () => {
     const names = [...known.keys()].map((id) => (id === me ? "You" : callThem(room.nameOf(id))));
     const text = sentence(room.coherence, names);
-    put(words, text);
-    label.textContent = names.length ? `${text} ${list(names, 12)}.` : text;
+    if (words.textContent !== text) put(words, text);
+    const whole = names.length ? `${text} ${list(names, 12)}.` : text;
+    if (label.textContent !== whole) label.textContent = whole;
   };
   draw();
   return { element, draw, end: () => frame !== null && cancelAnimationFrame(frame) };
