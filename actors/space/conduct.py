@@ -24,6 +24,7 @@ from actors.space import collective, telling
 from actors.space import group as g
 from actors.space import group_events as e
 from actors.space import presence as p
+from actors.space.events import Closed
 from actors.space.state import SpaceState, evolve
 
 RITUAL: Final = "ritual"
@@ -62,9 +63,16 @@ def next_event(state: SpaceState, moment: Moment) -> Any | None:
     if (missed := _missed(state, moment)) is not None:
         return missed
     if state.group is None:
+        if out_of_reach(state):
+            return Closed(reason="departed")
         plan = _soonest(state)
         return e.RitualGathering(plan=plan) if plan is not None and moment.due(plan.starts_at - g.GATHERING) else None
     return _NEXT[state.group.stage](state, state.group, moment)
+
+
+def out_of_reach(state: SpaceState) -> bool:
+    """Accounts were deleted, nobody is left, and nobody could ever enter again."""
+    return not (state.access_level == "open" or state.facilitator or state.participants or state.invited)
 
 
 def _soonest(state: SpaceState) -> e.Plan | None:

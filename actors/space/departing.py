@@ -2,7 +2,8 @@
 
 * They are a participant no more, invited no more, and nobody whom the space knows (``not_found``), whatever comes late.
 * If they facilitated, the seat passes to whoever has participated longest (no guest). Where there is nobody it is vacant, and
-  the next account that joins takes it; a space that nobody could ever enter again is closed.
+  the next account that joins takes it; a space that nobody could ever enter again is closed, after the end of a group ritual
+  that is under way there (``conduct``).
 * What they said stays, under the name ``departed``: at once in all that is read (``shown``), then in the stored events too.
 
 Stored events are rewritten outside the space's own commits (``storage.scrubbing``), a page at a time, with ``scrubbed``; when
@@ -25,6 +26,7 @@ from msgspec import structs
 from actors.runtime.entity import Context, Decision, Delete, Published, Row, Upsert
 from actors.runtime.errors import Forbidden
 from actors.space import commands as c
+from actors.space import conduct
 from actors.space import events as e
 from actors.space import group_events as r
 from actors.space import presence as p
@@ -34,25 +36,22 @@ NAME: Final = e.DEPARTED
 TABLE: Final = "space_members"
 
 
-def depart(state: SpaceState, command: c.Depart, context: Context) -> Decision:
+def depart(state: SpaceState, command: c.Depart, context: Context, moment: conduct.Moment) -> Decision:
     """Once. Raises Forbidden where a person asks."""
     _of_the_server(context)
-    who = command.practitioner
+    who, live = command.practitioner, moment.live
     if state.created_at is None or who in state.departed:
         return Decision(reply={})
     departed = e.Departed(by=who, by_name=NAME)
     if state.is_open and who == state.facilitator:
         departed = structs.replace(departed, facilitator=_successor(state, who))
-    events: list[e.SpaceEvent] = [departed]
-    if departed.facilitator is None and _is_out_of_reach(state, who):
-        events.append(e.Closed(reason="departed"))
-    live: p.Live = context.live or p.begin(context.now)
+    events, after = conduct.advance(state, moment, (departed,))
     shown = {id_: NAME if id_ == who else name for id_, name in live.presence.shown.items()}
     return Decision(
         events=events,
         reply={},
         revises=True,
-        unsubscribe="all" if len(events) > 1 else (who,),
+        unsubscribe=(who,) if after.is_open else "all",
         live=structs.replace(
             live, presence=structs.replace(live.presence, shown=shown), pulses=p.silenced(live.pulses, who)
         ),
@@ -75,12 +74,6 @@ def _of_the_server(context: Context) -> None:
 def _successor(state: SpaceState, who: str) -> str | None:
     others = ((id_, member) for id_, member in state.participants.items() if id_ != who and not member.guest)
     return next((id_ for id_, _ in others), None)
-
-
-def _is_out_of_reach(state: SpaceState, who: str) -> bool:
-    if state.access_level == "open" or not state.is_open:
-        return False
-    return not (state.participants.keys() | state.invited.keys()) - {who}
 
 
 def shown(published: Published, state: SpaceState) -> Published:

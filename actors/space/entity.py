@@ -97,7 +97,7 @@ class SpaceKind(Kept):
             c.Pulse: self._pulse,
             c.BeginRitual: self._begin_ritual,
             c.AbortRitual: self._abort_ritual,
-            c.Depart: departing.depart,
+            c.Depart: self._depart,
             c.FinishDeparture: departing.finish,
             c.GetRitual: self._get_ritual,
             c.GetSpace: self._get,
@@ -370,6 +370,9 @@ class SpaceKind(Kept):
     def _abort_ritual(self, state: SpaceState, command: c.AbortRitual, context: Context) -> Decision:
         moment = self._moment(context)
         return conduct.decision(facilitation.abort(state, command, context, moment), moment)
+
+    def _depart(self, state: SpaceState, command: c.Depart, context: Context) -> Decision:
+        return departing.depart(state, command, context, self._moment(context))
 
     def _get_ritual(self, state: SpaceState, command: c.GetRitual, context: Context) -> Decision:
         return Decision(reply=facilitation.get(state, context))

@@ -8,10 +8,11 @@ from typing import Any
 import msgspec
 import pytest
 from driving import Driver, account, assert_replays, guest, record, uuid
+from group_driving import Circle
 
 from actors.practitioner import commands as practitioner
 from actors.runtime.codec import from_wire
-from actors.runtime.entity import Caller, Delete
+from actors.runtime.entity import AlarmFired, Caller, Delete, EffectDone, Tick
 from actors.runtime.errors import Forbidden, NotFound
 from actors.space import commands as c
 from actors.space import departing
@@ -94,6 +95,51 @@ def test_a_space_that_nobody_could_enter_again_is_closed(access: str, closed: bo
     depart(driver, A)
     assert (driver.state.closed_at is not None) is closed
     assert driver.replayed() == driver.state
+
+
+def alone(stage: str) -> Circle:
+    """A facilitator who is alone in a space that others need an invitation for, and holds a group ritual there."""
+    circle = Circle(1, access_level="invite")
+    circle.begin(starts_in_s=5)
+    if stage != "gathering":
+        circle.wait(5)
+        circle.do(Tick())
+    if stage == "active":
+        circle.wait(3)
+        circle.do(Tick())
+    assert circle.state.group is not None
+    assert circle.state.group.stage == stage
+    return circle
+
+
+@pytest.mark.parametrize("stage", ["gathering", "opening", "active"])
+def test_a_group_ritual_comes_to_its_end_before_the_space_that_nobody_could_enter_again_is_closed(stage: str) -> None:
+    circle = alone(stage)
+    depart(circle, A)
+    assert circle.state.is_open
+    if stage == "active":
+        for effect in list(circle.state.effects):
+            circle.do(EffectDone(id=effect, error="not_found"))
+    for _ in range(10):
+        for name, due in circle.kind.agenda(circle.state).alarms.items():
+            circle.now = max(circle.now, due)
+            circle.do(AlarmFired(name=name))
+    assert circle.state.group is None
+    assert not circle.state.is_open
+    agenda = circle.kind.agenda(circle.state)
+    assert (agenda.alarms, agenda.effects) == ({}, {})
+    assert [published.event for _, published in circle.frames[-2:]] == ["ritual_closed", "closed"]
+    assert circle.replayed() == circle.state
+
+
+def test_a_space_is_closed_when_the_last_guest_of_one_that_was_open_leaves() -> None:
+    driver = space("open", A, GUEST)
+    driver.do(c.UpdateSpace(access_level="invite"), A)
+    depart(driver, A)
+    assert driver.state.is_open
+    driver.do(c.Leave(), GUEST)
+    driver.do(Tick())
+    assert not driver.state.is_open
 
 
 def test_one_who_is_invited_keeps_the_space_open() -> None:
