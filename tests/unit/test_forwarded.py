@@ -113,7 +113,9 @@ def test_whatever_a_client_claims_it_is_the_one_that_our_proxies_saw(
 ) -> None:
     chain = ", ".join(map(str, [*lies, client, *proxies]))
     assert asked(x_forwarded_for=chain).address == str(client)
-    elements = ", ".join(f'for="[{each}]"' if each.version == 6 else f"for={each}" for each in [*lies, client, *proxies])
+    elements = ", ".join(
+        f'for="[{each}]"' if each.version == 6 else f"for={each}" for each in [*lies, client, *proxies]
+    )
     assert asked(forwarded=elements).address == str(client)
 
 

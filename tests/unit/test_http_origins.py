@@ -20,12 +20,16 @@ def test_hosts_that_are_ours(host: str) -> None:
 FOREIGN_HOSTS = ("evil.example", "localhost.evil.example", "10.0.0.1:8080", "sangha.example.evil", "127.0.0.1.nip.io")
 
 
-@pytest.mark.parametrize("host", ["LocalHost:8080", "localhost.", "127.0.0.1.:8080", "SANGHA.example.:443", "localhost:"])
+@pytest.mark.parametrize(
+    "host", ["LocalHost:8080", "localhost.", "127.0.0.1.:8080", "SANGHA.example.:443", "localhost:"]
+)
 def test_case_and_the_dot_of_the_root_change_nothing(host: str) -> None:
     assert PUBLIC.host_is_ours(host)
 
 
-VARIANTS = tuple(f"{host}{more}" for host in ("EVIL.example", "evil.example.", "[2001:db8::1]") for more in ("", ":8080"))
+VARIANTS = tuple(
+    f"{host}{more}" for host in ("EVIL.example", "evil.example.", "[2001:db8::1]") for more in ("", ":8080")
+)
 MALFORMED = (
     "localhost@evil.example", "evil.example@localhost", "localhost:80@evil.example", "localhost:80:80", "localhost/x",
     "localhost\\x", "localhost?x", "localhost#x", " localhost", "localhost x", "localhost:x", "[localhost]", ".", ":80",

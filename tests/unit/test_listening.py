@@ -24,7 +24,9 @@ def test_an_address_is_a_port_or_a_host_and_a_port(text: str, expected: Listen) 
     assert parse(text, "127.0.0.1") == expected
 
 
-@pytest.mark.parametrize("text", ["", "0", "65536", "host", "host:", ":80", "::1:80", "[::g]:80", "[1.2]:80", "a b:80", "-1"])
+@pytest.mark.parametrize(
+    "text", ["", "0", "65536", "host", "host:", ":80", "::1:80", "[::g]:80", "[1.2]:80", "a b:80", "-1"]
+)
 def test_what_is_none_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"\S"):
         parse(text, "127.0.0.1")
