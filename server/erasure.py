@@ -2,15 +2,17 @@
 
 The deletion itself tells every space that was known when it was asked for, durably (``actors.practitioner.leaving``). What it
 could not know (a join that was under way, more spaces than one command names) stands in tables: rows of ``space_members``
-without an account, and rows of those who departed but are still named in stored events. This works them off: when a gateway
-starts, when an account was deleted through it, and after a while where something failed. All of it may be done twice, and by
-several gateways at once.
+without an account, and rows of those who departed but are still named in stored events. This works them off: of one account
+when it was deleted through this gateway, and a little later again, when what was under way then has arrived; of all when a
+gateway starts, and every hour. Each thing is done for itself, so that one that fails keeps no other from being done; it is
+tried again. All of it may be done twice, and by several gateways at once.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from actors.practitioner import commands as practitioner
@@ -28,9 +30,16 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 AT_ONCE: Final = 100
+RITUALS_MAX: Final = 1_000
+"""Of one account in one look; more than any may upload."""
+AGAIN_S: Final = (5.0, 60.0)
+"""After a deletion: by then a shard that was away is replaced, and has decided what was on its way to it."""
+EVERY_S: Final = 3_600.0
+"""For what came later still, or while no gateway was there to look. It reads a table of memberships once."""
 RETRY_S: Final = 30.0
 """After a failure: whoever is not there now is back long before."""
 FAREWELLS_MAX: Final = practitioner.FAREWELLS_MAX
+EVERYONE: Final = None
 
 
 class Scrubber(Protocol):
@@ -57,51 +66,83 @@ class Erasure:
     def __init__(self, gateway: Gateway, scrubber: Scrubber) -> None:
         self._gateway = gateway
         self._scrubber = scrubber
-        self._wanted = asyncio.Event()
-        self._wanted.set()
+        self._wanted: set[str | None] = {EVERYONE}
+        self._something = asyncio.Event()
+        self._something.set()
 
-    def look(self) -> None:
-        """There may be something to do."""
-        self._wanted.set()
+    def deleted(self, who: str) -> None:
+        """An account was deleted, or is about to be."""
+        self.look(who)
+        for delay_s in AGAIN_S:
+            self._gateway.later(delay_s, lambda: self.look(who))
+
+    def look(self, who: str | None = EVERYONE) -> None:
+        """There may be something to do about an account, or about any."""
+        self._wanted.add(who)
+        self._something.set()
 
     async def run(self) -> None:
         """For ever."""
         while True:
-            await self._wanted.wait()
-            self._wanted.clear()
-            try:
-                await self.work_off()
-            except Exception as failure:
-                known = isinstance(failure, SanghaError | StoreDown | Unreadable)
-                log.warning("accounts that are gone: %s; again soon", failure, exc_info=None if known else failure)
-                self._gateway.later(RETRY_S, self.look)
+            await self._something.wait()
+            self._something.clear()
+            wanted, self._wanted = self._wanted, set()
+            for who in [EVERYONE] if EVERYONE in wanted else wanted:
+                await self._round(who)
 
-    async def work_off(self) -> None:
-        """Until nothing is left; where a look finds the very same again, something is wrong that trying does not mend."""
-        before: list[Any] = []
-        while (found := await self.sweep()) and found != before:
-            before = found
-        if found:
-            log.warning("accounts that are gone: %d things stay to do, the first is %s", len(found), found[0])
+    async def _round(self, who: str | None) -> None:
+        done = await (self.sweep_all() if who is EVERYONE else self.sweep(who))
+        if not done:
+            self._gateway.later(RETRY_S, lambda: self.look(who))
+        elif who is EVERYONE:
+            self._gateway.later(EVERY_S, self.look)
 
-    async def sweep(self) -> list[Any]:
-        """One look: what was found, and done. Raises SanghaError, StoreDown, Unreadable."""
-        left_over = await self._gateway.queries.left_over(AT_ONCE)
-        for each in left_over:
-            await (self._finish(each) if each.departed else self._depart(each))
-        orphans = await self._gateway.queries.orphans(AT_ONCE)
-        for id_ in orphans:
-            await self._ask(Address("ritual", id_), ritual.encode(ritual.Orphan()))
-        return [*left_over, *orphans]
+    async def sweep_all(self) -> bool:
+        """All accounts that are gone and of whom something is left. Whether all of it was done."""
+        done, after = True, None
+        while found := await self._listed(self._gateway.queries.gone(AT_ONCE, after)):
+            for who in found:
+                done &= await self.sweep(who)
+            after = found[-1]
+        return done and found is not None
+
+    async def sweep(self, who: str) -> bool:
+        """One account. Whether all that was to do was done; there is none while the account is not gone."""
+        done, after = True, None
+        while found := await self._listed(self._gateway.queries.left_over(who, AT_ONCE, after)):
+            for each in found:
+                done &= await self._done(self._depart(each), f"space {each.space}")
+            after = found[-1].space
+        orphans = await self._listed(self._gateway.queries.orphans(who, RITUALS_MAX))
+        for id_ in orphans or ():
+            done &= await self._done(self._ask(Address("ritual", id_), ritual.encode(ritual.Orphan())), f"ritual {id_}")
+        return done and found is not None and orphans is not None
+
+    async def _listed(self, query: Awaitable[Sequence[Any]]) -> Sequence[Any] | None:
+        """What storage says; None where it does not."""
+        try:
+            return await query
+        except StoreDown as down:
+            log.warning("accounts that are gone: %s; again soon", down)
+            return None
+
+    async def _done(self, act: Awaitable[None], where: str) -> bool:
+        try:
+            await act
+        except Exception as failure:
+            known = isinstance(failure, SanghaError | StoreDown | Unreadable)
+            log.warning(
+                "an account that is gone: %s: %s; again soon", where, failure, exc_info=None if known else failure
+            )
+            return False
+        return True
 
     async def _depart(self, each: Any) -> None:
-        command = space.Depart(practitioner=each.practitioner)
-        await self._ask(Address("space", each.space), space.encode(command))
-
-    async def _finish(self, each: Any) -> None:
+        address = Address("space", each.space)
+        if not each.departed:
+            await self._ask(address, space.encode(space.Depart(practitioner=each.practitioner)))
         await self._scrubber.scrub(each.space, each.practitioner)
-        command = space.FinishDeparture(practitioner=each.practitioner)
-        await self._ask(Address("space", each.space), space.encode(command))
+        await self._ask(address, space.encode(space.FinishDeparture(practitioner=each.practitioner)))
 
     async def _ask(self, address: Address, command: bytes) -> None:
         await ask_entity(self._gateway, address, command, None, once("erasure"))

@@ -167,11 +167,14 @@ class Queries(Protocol):
     async def unpublished(self, author: str, limit: int) -> Any:
         """Rituals that an author neither published nor withdrew."""
 
-    async def left_over(self, limit: int) -> Any:
-        """What is to be done about spaces of accounts that are gone."""
+    async def gone(self, limit: int, after: str | None = None) -> Any:
+        """Accounts that are gone and of whom something is left elsewhere, by id."""
 
-    async def orphans(self, limit: int) -> Any:
-        """Unpublished rituals of accounts that are gone."""
+    async def left_over(self, practitioner: str, limit: int, after: str | None = None) -> Any:
+        """What is to be done about spaces of an account that is gone, by the space's id."""
+
+    async def orphans(self, author: str, limit: int) -> Any:
+        """Unpublished rituals of an author who is gone."""
 
     async def authored(self, author: str, limit: int, after: str | None = None) -> Any:
         """All rituals of an author, by id."""

@@ -52,14 +52,18 @@ class AccountQueries:
         """Rituals that they uploaded, and neither published nor withdrew."""
         return [str(row["id"]) for row in await self._reader.fetch(statement("queries/unpublished"), author, limit)]
 
-    async def left_over(self, limit: int) -> list[LeftOver]:
-        """What is to be done about spaces of accounts that are gone."""
-        rows = await self._reader.fetch(statement("queries/left_over"), limit)
-        return [LeftOver(space=str(space), practitioner=str(who), departed=departed) for space, who, departed in rows]
+    async def gone(self, limit: int, after: str | None = None) -> list[str]:
+        """Accounts that are gone and of whom something is left elsewhere, by id."""
+        return [str(row["who"]) for row in await self._reader.fetch(statement("queries/gone"), limit, after)]
 
-    async def orphans(self, limit: int) -> list[str]:
-        """Unpublished rituals of accounts that are gone."""
-        return [str(row["id"]) for row in await self._reader.fetch(statement("queries/orphans"), limit)]
+    async def left_over(self, practitioner: str, limit: int, after: str | None = None) -> list[LeftOver]:
+        """What is to be done about spaces of an account that is gone, by the space's id."""
+        rows = await self._reader.fetch(statement("queries/left_over"), practitioner, limit, after)
+        return [LeftOver(space=str(space), practitioner=practitioner, departed=departed) for space, departed in rows]
+
+    async def orphans(self, author: str, limit: int) -> list[str]:
+        """Unpublished rituals of an author who is gone."""
+        return [str(row["id"]) for row in await self._reader.fetch(statement("queries/orphans"), author, limit)]
 
     async def authored(self, author: str, limit: int, after: str | None = None) -> list[dict[str, Any]]:
         """All that they uploaded, withdrawn ones too, by id, without the modules."""

@@ -93,8 +93,10 @@ class PractitionerKind(Kept):
 
     def request(self, command: Any, data: bytes) -> bytes:
         """All but what the gateway looked up (of a ritual's brief and of the run to reflect on, the id alone) or took from
-        its clock (a login's end)."""
+        its clock (a login's end), and an inviter's name, who may be deleted before the invitation is told again."""
         match command:
+            case c.NotifyInvitation():
+                return c.encode(structs.replace(command, by_name=None))
             case c.RunRitual() | c.RunInGroup():
                 named = isinstance(command, c.RunRitual) and command.ritual
                 brief = Brief(id="" if named else command.brief.id, name="", module_hash="")

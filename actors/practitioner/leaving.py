@@ -23,6 +23,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Final
 
+from msgspec import structs
+
 from actors.practitioner import commands as c
 from actors.practitioner import events as e
 from actors.practitioner.guards import own
@@ -35,6 +37,8 @@ ERASE: Final = "erase"
 STEP_ROWS: Final = 1_000
 """Of each table in one commit: some 50 ms. An account below it goes at once."""
 SOON_S: Final = 0.001
+DEPARTED: Final = "departed"
+"""The name of whoever's account is deleted, as spaces have it."""
 PATIENCE: Final = timedelta(seconds=1)
 """The alarm is for when the tick was lost."""
 PURGED_FIRST: Final = ("oracle_insights", "ritual_sessions", "auth_sessions")
@@ -130,3 +134,10 @@ def _next_step(first: int, last: int) -> e.AccountPurged:
 def purges(event: e.AccountPurged, state: PractitionerState) -> tuple[Row, ...]:
     """The rows of a step."""
     return tuple(Purge(table=table, practitioner=state.id, limit=STEP_ROWS) for table in event.tables)
+
+
+def unsigned(event: e.PractitionerEvent, by: str) -> e.PractitionerEvent:
+    """The event without the name of another who is gone: an invitation that they sent. The very same where it has none."""
+    if type(event) is not e.InvitationReceived or event.by != by or event.by_name in (None, DEPARTED):
+        return event
+    return structs.replace(event, by_name=DEPARTED)

@@ -29,6 +29,7 @@ from actors.runtime.cell import EFFECTS_ALARM, Cell, Entry, Outlet, Work, alarm_
 from actors.runtime.commits import Commits
 from actors.runtime.effects import ALARM_AFTER, Effects, Post
 from actors.runtime.entity import (
+    EVERYTHING,
     AlarmFired,
     Attached,
     ConfirmClaim,
@@ -45,7 +46,7 @@ from actors.runtime.errors import ActorUnavailable, Conflict, Draining, Internal
 from actors.runtime.followers import Followers
 from actors.runtime.gate import Gate
 from actors.runtime.measures import ShardMeasures
-from actors.runtime.operations import WINDOW, Verdict
+from actors.runtime.operations import WINDOW, OperationMemory, Verdict, split
 from actors.runtime.ports import Alarm, Checkpoint, Claim, Clock, Fenced, JournalRow, Store, StoreDown, Unreadable
 from actors.runtime.trace import Span, Tracer, end, request_id
 from actors.runtime.wire import Answer, Ask, Dropped, Follow, History, Page, Pushed, Refused, Unfollow
@@ -368,7 +369,12 @@ class Shard:
             cell.agenda = agenda
         if isinstance(work.what, AlarmFired) and work.what.name not in cell.agenda.alarms:
             entry.alarms.append(Alarm(entity_id=cell.id, name=work.what.name, due_at=None))
-        if entry.journal and work.operation is not None:
+        if decision.forget:  # as after a load: what a journal no longer has is not answered from memory
+            known = {} if decision.forget == EVERYTHING else cell.operations.sessions
+            cell.operations = OperationMemory(known)
+        # What changed nothing is not in the journal. By a key it is remembered as long as the entity is live, for a retry would
+        # else change what came after it; a session's are too many (pulses), and its client has the reply, or asks at once.
+        if work.operation is not None and (entry.journal or split(work.operation) is None):
             cell.operations.record(work.operation, work.digest, entry.reply, int(now.timestamp()))
         entry.state, entry.offset, entry.agenda = cell.state, cell.offset, cell.agenda
 

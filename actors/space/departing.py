@@ -6,12 +6,12 @@
   that is under way there (``conduct``).
 * What they said stays, under the name ``departed``: at once in all that is read (``shown``), then in the stored events too.
 
-Stored events are rewritten outside the space's own commits (``storage.scrubbing``), a page at a time, with ``scrubbed``; when
-that is done the gateway says so and the row of ``space_members``, which stood for what was still to do, goes. It changes no
-state: the fold of the rewritten events is the same from ``Departed`` on, and a checkpoint went with that.
+Stored events are rewritten outside the space's own commits (``storage.scrubbing``), a page at a time, with ``scrubbed``, and
+so are the invitations that they sent, which stand in the journals of whoever was invited. When that is done the gateway says
+so and the row of ``space_members``, which stood for what was still to do, goes. It changes no state: the fold of the rewritten
+events is the same from ``Departed`` on, and a checkpoint went with that.
 
-Left as it is: the text of messages, whatever it says; the id, which is all that tells one departed from another; the sender's
-name in an invitation, which stands in the journal of whoever was invited and is theirs.
+Left as it is: the text of messages, whatever it says; the id, which is all that tells one departed from another.
 """
 
 from __future__ import annotations

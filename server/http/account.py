@@ -145,7 +145,7 @@ async def delete_account(request: web.Request) -> web.Response:
         pass  # it was deleted while the shard that had been asked was replaced
     finally:
         if gateway.erasure is not None:
-            gateway.erasure.look()
+            gateway.erasure.deleted(practitioner)
     return web.Response(status=204)
 
 

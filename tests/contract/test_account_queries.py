@@ -12,6 +12,8 @@ import pytest
 from backends import PostgresBackend
 from making import NOW, practitioner, ritual, space
 
+from actors.practitioner import events as p
+from actors.runtime.codec import tag_of
 from actors.runtime.entity import Upsert
 from actors.runtime.ports import Batch, JournalRow
 from actors.space import events as e
@@ -68,10 +70,14 @@ async def test_what_is_left_over_of_accounts_that_are_gone(postgres_backend: Pos
     )
     rows = [member(hall, here.values["id"], participant=True), member(hall, gone), member(yard, gone, departed_at=NOW)]
     await write(postgres_backend, here, *rows, own, kept, theirs, ritual(is_public=False))
-    found = await queries.left_over(10)
-    assert sorted((each.space, each.departed) for each in found) == sorted([(hall, False), (yard, True)])
-    assert LeftOver(space=hall, practitioner=gone, departed=False) in found
-    assert await queries.orphans(10) == [theirs.values["id"]]
+    assert await queries.gone(10) == [gone]
+    assert await queries.gone(10, gone) == []
+    found = await queries.left_over(gone, 10)
+    assert found == [LeftOver(space=each, practitioner=gone, departed=each == yard) for each in sorted((hall, yard))]
+    assert await queries.left_over(gone, 10, found[0].space) == found[1:]
+    assert await queries.left_over(here.values["id"], 10) == []
+    assert await queries.orphans(gone, 10) == [theirs.values["id"]]
+    assert await queries.orphans(here.values["id"], 10) == []
     assert await queries.unpublished(here.values["id"], 10) == [own.values["id"]]
     assert {row["id"] for row in await queries.authored(gone, 10)} == {kept.values["id"], theirs.values["id"]}
 
@@ -135,3 +141,42 @@ async def test_stored_events_lose_the_name_of_who_departed_and_keep_all_else(
     assert {bytes(event.body) for event in events} == {b'"I am Secret Name"'}  # type: ignore[union-attr]
     stored = await postgres_backend.connection.fetch("SELECT data FROM journal WHERE entity_id = $1", hall)
     assert all(row["data"].startswith(b"\x01") is (key is not None) for row in stored)
+
+
+@pytest.mark.parametrize("key", [None, b"k" * 32])
+async def test_invitations_lose_the_name_of_whoever_sent_them(
+    postgres_backend: PostgresBackend, key: bytes | None
+) -> None:
+    seal = Sealer(key) if key else None
+    hall, gone, other, invited = (str(uuid4()) for _ in range(4))
+    stores = {}
+    for kind in ("space", "practitioner"):
+        stores[kind] = PostgresStore(
+            postgres_backend.dsn,
+            kind=kind,
+            layout="shared:1",
+            shard=0,
+            incarnation=postgres_backend.incarnation,
+            seal=seal,
+        )
+        postgres_backend.stores.append(stores[kind])
+        await stores[kind].acquire()
+
+    def row(entity: str, seq: int, codec: Any, type_: str, event: Any) -> JournalRow:
+        return JournalRow(entity_id=entity, seq=seq, at=NOW, event_type=type_, format=1, data=codec.encode(event))
+
+    invitation = e.Invited(by=gone, by_name="Secret Name", practitioner=invited, effect="i", space_name="Hall")
+    await stores["space"].commit(Batch(journal=[row(hall, 1, e.codec, "invited", invitation)]))
+    got = [
+        p.OracleConsentChanged(oracle_consent=True),
+        *(p.InvitationReceived(space=hall, name="Hall", by=who, by_name="Secret Name") for who in (gone, other)),
+    ]
+    rows = [row(invited, n, p.codec, tag_of(event), event) for n, event in enumerate(got, start=1)]
+    await stores["practitioner"].commit(Batch(journal=rows))
+    scrubber = Scrubber(postgres_backend.dsn, seal=seal)
+    assert await scrubber.scrub(hall, gone) == 2
+    assert await scrubber.scrub(hall, gone) == 0
+    await scrubber.close()
+    loaded = (await stores["practitioner"].load([invited]))[invited].events
+    found = [p.codec.decode(each.format, each.data) for each in loaded]
+    assert [getattr(event, "by_name", None) for event in found] == [None, "departed", "Secret Name"]

@@ -111,6 +111,18 @@ class Name(Command):
     name: str
 
 
+class Forget(Command):
+    """Journal that it goes, and let the oldest so many events go with it."""
+
+    most: int
+
+
+class Revise(Command):
+    """What a text was is not told any more."""
+
+    text: str
+
+
 class Event(Struct, tag=True):
     text: str = ""
 
@@ -155,18 +167,29 @@ class Crashed(Event):
     pass
 
 
+class Forgotten(Event):
+    pass
+
+
+class Revised(Event):
+    pass
+
+
 class LogState(Struct):
     items: tuple[str, ...] = ()
     members: tuple[str, ...] = ()
     owed: tuple[str, ...] = ()
     wakes: Mapping[str, datetime] = {}
     names: tuple[str, ...] = ()
+    unsaid: tuple[str, ...] = ()
 
 
 _commands: CommandCodec[Any] = CommandCodec(
-    Add | Note | Read | Join | Leave | Wave | Refuse | Crash | Owe | Promise | Await | Wake | Name
+    Add | Note | Read | Join | Leave | Wave | Refuse | Crash | Owe | Promise | Await | Wake | Name | Forget | Revise
 )
-_events: Codec[Any] = Codec(Added | Noted | Joined | Left | Owed | Paid | WakeSet | Woken | Named | Crashed, 1)
+_events: Codec[Any] = Codec(
+    Added | Noted | Joined | Left | Owed | Paid | WakeSet | Woken | Named | Crashed | Forgotten | Revised, 1
+)
 _states: Codec[Any] = Codec(LogState, 1)
 
 
@@ -230,6 +253,10 @@ class LogKind:
                 return Decision(events=[Woken(text=name)] if name in state.wakes else [])
             case Name(name=name):
                 return Decision(events=[Named(text=name)])
+            case Forget(most=most):
+                return Decision(events=[Forgotten()], forget=most)
+            case Revise(text=text):
+                return Decision(events=[Revised(text=text)], revises=True)
             case Attached() | Detached():
                 here = sorted(context.present)
                 return Decision(
@@ -237,7 +264,7 @@ class LogKind:
                 )
         return Decision()
 
-    def evolve(self, state: LogState, event: Any, at: datetime) -> LogState:
+    def evolve(self, state: LogState, event: Any, at: datetime) -> LogState:  # noqa: C901 - a line an event
         change = msgspec.structs.replace
         match event:
             case Added(text=text):
@@ -256,6 +283,8 @@ class LogKind:
                 return change(state, wakes={key: due for key, due in state.wakes.items() if key != name})
             case Named(text=name):
                 return change(state, names=(*state.names, name))
+            case Revised(text=text):
+                return change(state, unsaid=(*state.unsaid, text))
             case Crashed():
                 raise RuntimeError("a late bug")
         return state
@@ -273,7 +302,7 @@ class LogKind:
         return Published(event=type(event).__name__.lower(), body=event.text)
 
     def shown(self, published: Published, state: LogState) -> Published:
-        return published
+        return msgspec.structs.replace(published, body="…") if published.body in state.unsaid else published
 
     def snapshot(self, state: LogState, context: Context) -> Any:
         return {"items": state.items}

@@ -194,3 +194,12 @@ def test_another_password_closes_the_other_logins(who: Practitioner) -> None:
     assert who.do(c.CloseSession(), SELF).reply == {"sessions": [other]}
     with pytest.raises(Forbidden):
         who.do(c.ChangePassword(password_hash="x"), account(2))
+
+
+def test_an_invitation_is_the_same_one_when_its_sender_is_gone_meanwhile(who: Practitioner) -> None:
+    """Else its repetition would be a conflict, and the space would take it for refused."""
+    said = c.NotifyInvitation(space="s", name="n", by="b", by_name="Maya")
+    again = msgspec.structs.replace(said, by_name="departed")
+    assert who.kind.request(said, c.encode(said)) == who.kind.request(again, c.encode(again))
+    other = msgspec.structs.replace(said, space="t")
+    assert who.kind.request(said, c.encode(said)) != who.kind.request(other, c.encode(other))

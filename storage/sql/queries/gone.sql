@@ -1,0 +1,14 @@
+-- Accounts that are gone, after $2: who never departed from a space, or departed and is still named, or left rituals that nobody
+-- published. Each part has a plan of its own: with OR every membership was looked at one by one.
+SELECT who FROM (
+    SELECT practitioner_id AS who FROM space_members WHERE departed_at IS NOT NULL
+    UNION
+    SELECT practitioner_id FROM space_members m
+    WHERE NOT EXISTS (SELECT FROM practitioners p WHERE p.id = m.practitioner_id)
+    UNION
+    SELECT author_id FROM sacred_rituals r
+    WHERE author_id IS NOT NULL AND withdrawn_at IS NULL AND NOT is_public
+        AND NOT EXISTS (SELECT FROM practitioners p WHERE p.id = r.author_id)
+) g
+WHERE $2::uuid IS NULL OR who > $2
+ORDER BY who LIMIT $1
