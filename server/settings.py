@@ -38,7 +38,9 @@ class Settings(BaseSettings):
     listen: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="further addresses to listen on, comma-separated: 8000, 127.0.0.1:3001, [::1]:8080"
     )
-    tls_certificate: Path | None = Field(None, description="PEM file of the certificate chain: HTTPS and WSS on all ports")
+    tls_certificate: Path | None = Field(
+        None, description="PEM file of the certificate chain: HTTPS and WSS on all ports"
+    )
     tls_key: Path | None = Field(None, description="PEM file of its key; none where the certificate's file has it too")
     gateways: int = Field(1, ge=1, le=64, description="gateway processes, all on one port")
     guests: bool = Field(False, description="let anyone in as a guest")
@@ -78,7 +80,9 @@ class Settings(BaseSettings):
     header_timeout_s: float = Field(10, gt=0, description="time for a request's whole head, TLS handshake included")
     body_timeout_s: float = Field(20, gt=0, description="time in which a body has to make progress")
     keepalive_s: float = Field(75, gt=0, description="life of an idle HTTP connection")
-    deflate: bool = Field(False, description="accept permessage-deflate from WebSocket clients; what is sent stays plain")
+    deflate: bool = Field(
+        False, description="accept permessage-deflate from WebSocket clients; what is sent stays plain"
+    )
     sockets_per_address: int = Field(64, ge=1, description="open sockets from one address")
     sockets_per_practitioner: int = Field(16, ge=1, description="open sockets of one practitioner")
     requests_per_s: float = Field(50, gt=0, description="requests a second on one socket")

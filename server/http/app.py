@@ -29,7 +29,7 @@ from server.http import (
     users,
 )
 from server.http import headers as response_headers
-from server.http.asker import ORIGINS, TRUSTED, address_of, host_is_ours, host_of
+from server.http.asker import ORIGINS, TRUSTED, address_of, client, host_is_ours, host_of
 from server.http.context import GATEWAY, bearer, gateway_of, is_local
 from server.http.encoding import UnsupportedEncoding, decode_body
 from server.http.forwarded import Trusted
@@ -90,7 +90,7 @@ async def dress(request: web.Request, response: web.StreamResponse) -> None:
     if _ID in request:
         response.headers["X-Request-ID"] = request[_ID]
     response_headers.allow_origin(request, response, request.app[ORIGINS])
-    if request.secure:
+    if request.secure or client(request).scheme == "https":
         response_headers.be_strict_about_transport(response.headers, host_of(request))
 
 

@@ -170,9 +170,7 @@ def pack(media: str, data: bytes) -> Packed:
     return Packed(media, data, gzip.compress(data, compresslevel=6, mtime=0), hashlib.sha256(data).hexdigest()[:32])
 
 
-async def serve(
-    request: web.Request, known: dict[str, Packed], name: str, make: Callable[[], Packed]
-) -> web.Response:
+async def serve(request: web.Request, known: dict[str, Packed], name: str, make: Callable[[], Packed]) -> web.Response:
     """A packed body, made when it is first asked for, or 304 where the browser has it."""
     if name not in known:
         known[name] = await asyncio.to_thread(make)

@@ -8,25 +8,25 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import ipaddress
 import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
-from multidict import CIMultiDictProxy
 
 from actors.runtime.errors import Unauthenticated
 from actors.runtime.trace import Span, traceparent
 from server.http.api import Example, Operation, routes_of
+from server.http.asker import client
 from server.http.context import bearer, gateway_of
+from server.http.forwarded import Client
+from server.http.origins import hostname
 from server.listening import is_loopback
 from server.metrics.reports import Report, of_gateway
 
 if TYPE_CHECKING:
     from server.gateway import Gateway
 
-FORWARDED: Final = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP", "Via")
 UNMATCHED: Final = "unmatched"
 
 Serve = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -55,20 +55,12 @@ def own_report(gateway: Gateway) -> list[Report]:
 
 def from_this_machine(request: web.Request) -> bool:
     """Whether the peer is on loopback, asks for a loopback name, and no proxy stands between."""
-    peer = request.transport.get_extra_info("peername") if request.transport is not None else None
-    return is_local(peer, request.host, request.headers)
+    return is_local(client(request), request.headers.get("Host", ""))
 
 
-def is_local(peer: Any, host: str, headers: CIMultiDictProxy[str]) -> bool:
-    """The rule. ``peer`` is the socket's address as the system gives it."""
-    if not isinstance(peer, tuple) or any(name in headers for name in FORWARDED):
-        return False
-    try:
-        loopback = ipaddress.ip_address(str(peer[0]).partition("%")[0]).is_loopback
-    except ValueError:
-        return False
-    name = host.rpartition("]")[0].removeprefix("[") if host.startswith("[") else host.partition(":")[0]
-    return loopback and is_loopback(name)
+def is_local(who: Client, host: str) -> bool:
+    """The rule."""
+    return not who.forwarded and is_loopback(who.address) and is_loopback(hostname(host))
 
 
 def has_admin_token(request: web.Request) -> bool:

@@ -29,7 +29,7 @@ class Origins:
 
     def host_is_ours(self, host: str) -> bool:
         """Whether the Host header names this server."""
-        name = _hostname(host)
+        name = hostname(host)
         return name != "" and (is_loopback(name) or name in self._public_hosts)
 
     def allows(self, origin: str | None, host: str) -> bool:
@@ -60,7 +60,8 @@ class Origins:
         return page.scheme in ("http", "https") and loopback and same_port
 
 
-def _hostname(host: str) -> str:
+def hostname(host: str) -> str:
+    """The name in a Host header, in lower case and without its port; empty where it is none."""
     found = _HOST.fullmatch(host)
     return "" if found is None or ".." in host else _plain(found[1].strip("[]"))
 

@@ -161,9 +161,8 @@ def main() -> int:
         found = repeated(given.url, token, given.seed, given.minutes)
     for key, sample in found.failures.items():
         print(f"\n## {key}\n{sample}")  # noqa: T201
-    print(
-        f"\n{found.requests} requests, {len(found.failures)} failures, by status {dict(sorted(found.statuses.items()))}"
-    )  # noqa: T201
+    statuses = dict(sorted(found.statuses.items()))
+    print(f"\n{found.requests} requests, {len(found.failures)} failures, by status {statuses}")  # noqa: T201
     return 1 if found.failures else 0
 
 

@@ -177,6 +177,17 @@ async def test_behind_a_trusted_proxy_limits_are_the_clients_own(monkeypatch: py
         assert await refused(w, *chains) == [False, True, True, True, True]
 
 
+async def test_what_a_trusted_proxy_took_over_tls_is_answered_as_such() -> None:
+    for trusted, strict in ((("127.0.0.1",), True), ((), False)):
+        async with (
+            world(trusted_proxies=trusted, public_urls=("https://sangha.example",)) as w,
+            httpx.AsyncClient(base_url=w.http) as http,
+        ):
+            told = {"Host": "sangha.example", "X-Forwarded-For": "203.0.113.9", "X-Forwarded-Proto": "https"}
+            answer = await http.get("/health", headers=told)
+            assert ("Strict-Transport-Security" in answer.headers) is strict
+
+
 async def test_a_trusted_proxy_says_which_host_was_asked_and_nobody_else_does() -> None:
     headers = {"Host": "10.0.0.1", "X-Forwarded-Host": "sangha.example", "X-Forwarded-For": "1.1.1.1"}
     for trusted, expected in ((("127.0.0.0/8",), 401), ((), 421)):
