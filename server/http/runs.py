@@ -73,7 +73,8 @@ def one_of(names: Iterable[str]) -> dict[str, Any]:
     """In a body's schema: one of these has a value."""
     return {
         "anyOf": [
-            {"title": f"with {name}", "required": [name], "properties": {name: {"not": {"type": "null"}}}} for name in names
+            {"title": f"with {name}", "required": [name], "properties": {name: {"not": {"type": "null"}}}}
+            for name in names
         ]
     }
 

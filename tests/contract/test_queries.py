@@ -46,7 +46,9 @@ async def test_a_login_counts_until_it_expires_or_is_revoked(
         }
         return Upsert(table="auth_sessions", values={"id": str(uuid4())} | values)
 
-    await write(postgres_backend, whose, login(b"good", later), login(b"old", earlier), login(b"revoked", later, earlier))
+    await write(
+        postgres_backend, whose, login(b"good", later), login(b"old", earlier), login(b"revoked", later, earlier)
+    )
     found = await queries.auth_session(b"good")
     assert found is not None
     assert (found.practitioner_id, found.expires_at) == (practitioner, later)
