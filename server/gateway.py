@@ -541,7 +541,8 @@ class Gateway:
     async def _housekeeping(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_S)
-            self.guard.sweep()
+            while self.guard.sweep():  # noqa: ASYNC110 - not waiting: the others have a turn between
+                await asyncio.sleep(0)
             self.sweep(time.monotonic(), time.time())
 
     def sweep(self, now: float, now_s: float) -> None:

@@ -51,7 +51,8 @@ class Some:
 
     def after(self, seconds: float) -> None:
         self.clock.now += seconds
-        self.guard.sweep()
+        while self.guard.sweep():
+            pass
 
     def ended(self, seat: Seat) -> bool:
         return self.wires[seat].ended
