@@ -17,7 +17,7 @@ from msgspec import Meta
 
 from actors.practitioner import commands as c
 from actors.runtime.codec import Uuid
-from actors.runtime.errors import NotFound
+from actors.runtime.errors import NotFound, Unauthenticated
 from server import tokens
 from server.erasure import farewells_of
 from server.http.api import Example, Operation, body_of, query_of, routes_of
@@ -141,7 +141,7 @@ async def delete_account(request: web.Request) -> web.Response:
             await ask_own(request, practitioner, command)
     except TimeoutError:
         return json_response({"status": "leaving"}, status=202)
-    except NotFound:
+    except Unauthenticated:
         pass  # it was deleted while the shard that had been asked was replaced
     finally:
         if gateway.erasure is not None:

@@ -15,7 +15,7 @@ from msgspec import Meta
 
 from actors.practitioner import commands as c
 from actors.runtime.entity import Address
-from actors.runtime.errors import Forbidden, NotFound
+from actors.runtime.errors import Forbidden, NotFound, Unauthenticated
 from server import tokens
 from server.http.context import ask, gateway_of
 
@@ -29,6 +29,7 @@ PARALLELISM: Final = 4
 SALT_BYTES: Final = 16
 HASH_BYTES: Final = 32
 REAL: Final = "$argon2id$"
+DELETED: Final = "the account is deleted"
 
 NewPassword = Annotated[str, Meta(min_length=PASSWORD_MIN, max_length=PASSWORD_MAX)]
 GivenPassword = Annotated[str, Meta(min_length=1, max_length=PASSWORD_MAX)]
@@ -74,7 +75,10 @@ async def hash_of(request: web.Request, practitioner: str) -> str | None:
 
 
 async def check_own(request: web.Request, practitioner: str, password: str) -> None:
-    """The password is the caller's own. As limited as a login by email. Raises Forbidden, RateLimited."""
+    """The password is the caller's own. As limited as a login by email. Raises Forbidden, RateLimited, Unauthenticated."""
     gateway_of(request).logins_by_email.take(practitioner)
-    if not await verified(request, await hash_of(request, practitioner), password):
+    known = await hash_of(request, practitioner)
+    if known is None:
+        raise Unauthenticated(DELETED)
+    if not await verified(request, known, password):
         raise Forbidden("the password is wrong")

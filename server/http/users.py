@@ -26,7 +26,7 @@ from actors.practitioner.account import display_name
 from actors.practitioner.archetypal_state import ArchetypalState
 from actors.practitioner.rows import EMAIL_SCOPE
 from actors.runtime.entity import Address, Caller
-from actors.runtime.errors import NotFound, Unauthenticated
+from actors.runtime.errors import Conflict, NotFound, Unauthenticated
 from server import shapes, tokens
 from server.http.api import Example, Operation, body_of, command_of, routes_of
 from server.http.asker import address_of
@@ -43,7 +43,7 @@ from server.http.context import (
     resolve,
 )
 from server.http.contract import ENTITY, UuidText, body_like
-from server.http.passwords import SALT_BYTES, GivenPassword, NewPassword, hash_of, hashed, verified
+from server.http.passwords import DELETED, SALT_BYTES, GivenPassword, NewPassword, hash_of, hashed, verified
 from server.http.rituals import viewer_of
 from server.http.state import StateBody
 from server.rituals import read, ritual_id
@@ -114,7 +114,10 @@ async def register(request: web.Request) -> web.Response:
     profile = orjson.loads(reply)
     login_operation = None if operation is None else f"{operation}-session"
     since = datetime.fromisoformat(profile["created_at"])
-    opened = await _open_session(request, practitioner, login_operation, since=since)
+    try:
+        opened = await _open_session(request, practitioner, login_operation, since=since)
+    except NotFound:
+        raise Conflict("the account was deleted since; use another Idempotency-Key") from None
     return json_response(opened | {"practitioner": profile}, status=201)
 
 
@@ -131,8 +134,11 @@ async def login(request: web.Request) -> web.Response:
     if not fits or known is None:
         raise Unauthenticated(WRONG)
     operation = None if key is None else f"{practitioner}:login-{key}"
-    opened = await _open_session(request, practitioner, operation, since=datetime.now(UTC))
-    profile = await ask(request, Address("practitioner", practitioner), c.encode(c.GetProfile()))
+    try:
+        opened = await _open_session(request, practitioner, operation, since=datetime.now(UTC))
+        profile = await ask(request, Address("practitioner", practitioner), c.encode(c.GetProfile()))
+    except NotFound:  # it is being deleted at this moment
+        raise Unauthenticated(WRONG) from None
     return json_response(opened | {"practitioner": orjson.loads(profile)})
 
 
@@ -199,11 +205,16 @@ async def put_archetypal_state(request: web.Request) -> web.Response:
 
 
 async def ask_own(request: web.Request, practitioner: str, command: c.PractitionerCommand) -> bytes:
-    """The answer of the caller's own entity. A change counts once, also without a key."""
+    """The answer of the caller's own entity. A change counts once, also without a key. Raises what that refuses with;
+    Unauthenticated where the account was deleted since its token was looked at."""
     operation = operation_of(practitioner, idempotency_key(request))
     if operation is None and request.method != "GET":
         operation = once(practitioner)
-    return await ask(request, Address("practitioner", practitioner), c.encode(command), Caller(practitioner), operation)
+    address = Address("practitioner", practitioner)
+    try:
+        return await ask(request, address, c.encode(command), Caller(practitioner), operation)
+    except NotFound:
+        raise Unauthenticated(DELETED) from None
 
 
 async def _open_session(

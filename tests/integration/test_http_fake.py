@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import httpx
@@ -11,7 +11,7 @@ import pytest
 from gateway_fakes import ALICE, World, world
 
 from actors.practitioner import commands as p
-from actors.runtime.errors import ActorUnavailable, Conflict
+from actors.runtime.errors import ActorUnavailable, Conflict, NotFound
 from server.http import passwords
 
 ACCOUNT = {"email": "Ariadne@Example.org", "password": "labyrinth", "spiritual_name": "Ariadne"}
@@ -161,6 +161,58 @@ async def test_the_archetypal_state_is_validated_and_replaced(w: World, http: ht
     assert good.json()["archetypes"] == {"Shadow": 0.5}
     bad = await http.put("/api/users/archetypal_state", json={"archetypes": {"Shadow": 1.5}}, headers=bearer)
     assert (bad.status_code, bad.json()["errors"][0]["path"]) == (422, "archetypes.Shadow")
+
+
+def gone_when(kind: type[p.Command]) -> Callable[[Any], NotFound | None]:
+    """The account is deleted just before a command of that type is decided."""
+    return lambda ask: NotFound("there is no such practitioner") if is_a(ask, kind) else None
+
+
+def is_a(ask: Any, kind: type[p.Command]) -> bool:
+    return isinstance(getattr(ask, "command", None), bytes) and isinstance(p.codec.decode(ask.command), kind)
+
+
+@pytest.mark.parametrize("kind", [p.GetAccount, p.OpenSession, p.GetProfile])
+async def test_a_login_while_the_account_is_deleted_is_a_wrong_password(
+    w: World, http: httpx.AsyncClient, kind: type[p.Command]
+) -> None:
+    await registered(w, http)
+    w.shards.refuse = gone_when(kind)
+    answer = await http.post("/api/users/login", json=ACCOUNT)
+    assert (answer.status_code, answer.json()["detail"]) == (401, "the email or the password is wrong")
+
+
+async def test_a_registration_whose_account_is_deleted_already_is_a_conflict(w: World, http: httpx.AsyncClient) -> None:
+    w.shards.refuse = gone_when(p.OpenSession)
+    answer = await http.post("/api/users/register", json=ACCOUNT, headers={"Idempotency-Key": "k"})
+    assert (answer.status_code, answer.json()["code"]) == (409, "conflict")
+
+
+@pytest.mark.parametrize("kind", [p.GetAccount, p.GetProfile, p.ChangePassword, p.CloseSession])
+async def test_whoever_asks_while_their_account_is_deleted_is_nobody_any_more(
+    w: World, http: httpx.AsyncClient, kind: type[p.Command]
+) -> None:
+    headers = {"Authorization": f"Bearer {(await registered(w, http))['token']}"}
+    w.shards.refuse = gone_when(kind)
+    if kind is p.GetProfile:
+        answer = await http.get("/api/users/profile", headers=headers)
+    elif kind is p.CloseSession:
+        answer = await http.delete("/api/users/sessions", headers=headers)
+    else:
+        body = {"password": ACCOUNT["password"], "new_password": "another labyrinth"}
+        answer = await http.put("/api/users/password", json=body, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")
+
+
+async def test_two_deletions_at_once_both_say_that_it_is_done(w: World, http: httpx.AsyncClient) -> None:
+    headers = {"Authorization": f"Bearer {(await registered(w, http))['token']}"}
+    w.shards.refuse = gone_when(p.DeleteAccount)
+    body = {"password": ACCOUNT["password"]}
+    answer = await http.request("DELETE", "/api/users/account", json=body, headers=headers)
+    assert answer.status_code == 204
+    w.shards.refuse = gone_when(p.GetAccount)
+    answer = await http.request("DELETE", "/api/users/account", json=body, headers=headers)
+    assert answer.status_code == 401
 
 
 async def test_a_logout_closes_the_login(w: World, http: httpx.AsyncClient) -> None:
