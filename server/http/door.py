@@ -111,7 +111,9 @@ class Door:
         self._loop.add_reader(self._sock.fileno(), self._accept)
 
     async def close(self) -> None:
-        """Take nobody in any more; who is on the way in goes."""
+        """Take nobody in any more; who is on the way in goes. May be said twice."""
+        if self._sock.fileno() < 0:
+            return
         if self._rest is not None:
             self._rest.cancel()
         self._loop.remove_reader(self._sock.fileno())

@@ -17,7 +17,7 @@ from actors.practitioner import commands as p
 from actors.ritual import values
 from actors.ritual.entity import RitualKind
 from actors.runtime.entity import Caller, Context
-from actors.runtime.errors import SanghaError
+from actors.runtime.errors import NotFound, SanghaError
 from actors.runtime.wire import Answer, Ask, Refused
 from server.gateway import Gateway
 from server.settings import Settings
@@ -92,6 +92,8 @@ class RitualShards(FakeShards):
     def _practitioner(self, ask: Ask) -> bytes:
         command = p.codec.decode(ask.command)
         self.own.append((command, ask.operation, ask.caller))
+        if isinstance(command, p.GetAccount):
+            raise NotFound("there is no such practitioner")
         return msgspec.json.encode(self.practitioner(command))
 
 

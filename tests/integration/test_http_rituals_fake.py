@@ -448,7 +448,6 @@ async def test_the_catalog_is_for_everyone_and_says_whose_it_is(w: RitualWorld, 
         {"sort": "name"},
         {"mine": "perhaps"},
         {"q": "x" * 201},
-        {"q": "a\0"},
         {"tradition": "x" * 201},
     ],
 )
@@ -508,7 +507,7 @@ async def test_the_module_is_a_file_whose_tag_is_its_hash(http: httpx.AsyncClien
     assert (await http.get(path, headers=A | {"If-None-Match": '"another"'})).status_code == 200
 
 
-@pytest.mark.parametrize("id_", ["descent", "..", "%00", OTHERS + "0", "sessions", "é" * 100, "%FF", "%ED%A0%80"])
+@pytest.mark.parametrize("id_", ["descent", "..", OTHERS + "0", "sessions", "é" * 100, "%FF", "%ED%A0%80"])
 async def test_an_id_that_is_none_is_not_found(w: RitualWorld, http: httpx.AsyncClient, id_: str) -> None:
     for path in ("details", "module"):
         problem(await http.get(f"/api/rituals/{id_}/{path}", headers=A), 404, "not_found")
