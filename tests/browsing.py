@@ -7,9 +7,11 @@ async with Chromium() as chromium:
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import axe_playwright_python
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright
 
 CHROMIUM = "/usr/bin/chromium"
@@ -19,6 +21,17 @@ FLAGS = (
 )  # fmt: skip
 PATIENCE_MS = 60_000
 """For each step, on a machine that may be busy."""
+AXE = Path(axe_playwright_python.__file__).parent / "axe.min.js"
+
+
+async def violations(page: Page) -> list[Any]:
+    """What axe-core finds wrong with what is on the screen: rules, each with the elements that break it."""
+    if not await page.evaluate("!!window.axe"):
+        await page.evaluate(f"{AXE.read_text()};0")
+    found: list[Any] = await page.evaluate(
+        "async () => (await axe.run(document)).violations.map((v) => [v.id, v.nodes.map((n) => n.html.slice(0, 200))])"
+    )
+    return found
 
 
 class Tab:

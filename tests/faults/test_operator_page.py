@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from browsing import Chromium, Tab
+from browsing import Chromium, Tab, violations
 from harness import RunningServer
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -36,6 +36,7 @@ async def signed_in(tab: Tab, server: RunningServer) -> None:
 async def test_the_operator_sees_what_runs_and_what_dies() -> None:
     async with RunningServer() as server, Chromium() as chromium:
         tab = await chromium.tab(f"{server.url}/operator")
+        assert await violations(tab.page) == []
         await only_for_the_token(tab)
         await signed_in(tab, server)
         assert {"serve", "coordinator", "database", "gateway/0", "practitioner/0", "space/0"} <= set(
@@ -49,6 +50,7 @@ async def test_the_operator_sees_what_runs_and_what_dies() -> None:
                     "() => /^1/.test([...document.querySelectorAll('.tile')][0].querySelector('dd').textContent)"
                 )
         await tab.wait("() => document.querySelectorAll('.chart path[d^=M]').length > 5")
+        assert await violations(tab.page) == []
         assert tab.errors == []
         await reads_as_prometheus_does(tab)
         await tab.page.set_viewport_size({"width": 360, "height": 740})

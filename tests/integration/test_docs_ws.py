@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from browsing import Chromium, Tab
+from browsing import Chromium, Tab, violations
 from gateway_fakes import World, world
 
 from server import asyncapi
@@ -48,6 +48,7 @@ async def test_every_message_is_shown_with_its_example_and_the_page_is_as_wide_a
     )
     assert await tab.page.evaluate(without) == []
     assert await tab.page.evaluate("document.documentElement.scrollWidth") == width
+    assert await violations(tab.page) == []
     assert tab.errors == []
 
 

@@ -5,83 +5,28 @@ One server and one browser for the module; every person is a browser context of 
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-import axe_playwright_python
 import pytest
 import pytest_asyncio
 import wasmtime
+from browsing import Chromium, violations
 from harness import RunningServer
-from playwright.async_api import Browser, Locator, Page, WebSocketRoute, async_playwright, expect
+from people import DESK, PASSWORD, PHONE, People, entering, said, say, wider_than_the_screen
+from playwright.async_api import Locator, Page, WebSocketRoute, expect
 
-from server.client import Client, put_archetypal_state, register
+from server.client import Client
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)]
 
-CHROMIUM = "/usr/bin/chromium"
-FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
-DESK: dict[str, Any] = {"viewport": {"width": 1440, "height": 900}}
-PHONE: dict[str, Any] = {"viewport": {"width": 360, "height": 740}, "is_mobile": True, "has_touch": True}
-AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text()
-PASSWORD = "a long enough password"
-STATE = {"archetypes": {"Light": 0.75, "Shadow": 0.25}, "energies": {"fire": 0.5, "water": 0.25}, "symbols": ["key"]}
-PATIENCE_MS = 20_000
-"""Everyone shares two cores with everyone's tests."""
-
-expect.set_options(timeout=PATIENCE_MS)
-_numbers = itertools.count(1)
-
-
-class People:
-    """Opens pages for people who are signed in already, or not."""
-
-    def __init__(self, server: RunningServer, browser: Browser, stack: AsyncExitStack) -> None:
-        self.server, self._browser, self._stack = server, browser, stack
-        self.faults: list[str] = []
-
-    async def page(self, token: str | None = None, *, path: str = "/", **options: Any) -> Page:
-        context = await self._browser.new_context(**({"reduced_motion": "reduce"} | DESK | options))
-        self._stack.push_async_callback(context.close)
-        context.set_default_timeout(PATIENCE_MS)
-        page = await context.new_page()
-        page.on("pageerror", lambda failure: self.faults.append(str(failure)))
-        page.on("console", lambda told: self.faults.append(told.text) if "Security Policy" in told.text else None)
-        if token is not None:
-            await context.add_init_script(f"sessionStorage.setItem('sangha.token', '{token}')")
-        await page.goto(f"{self.server.url}/#{path}")
-        await page.locator("h1:focus").wait_for()
-        return page
-
-    async def account(self, name: str) -> str:
-        """A token of somebody new who has a state."""
-        made = await register(
-            self.server.url, f"p{next(_numbers)}@example.org", PASSWORD, spiritual_name=name, privacy_level="community"
-        )
-        token: str = made["token"]
-        await put_archetypal_state(self.server.url, token, STATE)
-        return token
-
-    async def space(self, token: str, name: str = "Evening circle", **fields: Any) -> str:
-        """The path of a new space."""
-        async with Client(self.server.url, token=token) as client:
-            made = await client.create_space(name, **({"purpose": "to sit", "access_level": "open"} | fields))
-        return f"/space/{made['id']}"
-
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+async def chromium() -> AsyncIterator[Chromium]:
+    async with Chromium() as browser:
         yield browser
-        await browser.close()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -91,38 +36,9 @@ async def server() -> AsyncIterator[RunningServer]:
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def people(server: RunningServer, browser: Browser) -> AsyncIterator[People]:
-    async with AsyncExitStack() as stack:
-        people = People(server, browser, stack)
+async def people(server: RunningServer, chromium: Chromium) -> AsyncIterator[People]:
+    async with entering(server, chromium) as people:
         yield people
-        assert people.faults == []
-
-
-async def violations(page: Page) -> list[Any]:
-    """What axe-core finds wrong with what is on the screen."""
-    if not await page.evaluate("!!window.axe"):
-        await page.evaluate(f"{AXE};0")
-    found: list[Any] = await page.evaluate(
-        "async () => (await axe.run(document)).violations.map((v) => [v.id, v.nodes.map((n) => n.html.slice(0, 200))])"
-    )
-    return found
-
-
-async def wider_than_the_screen(page: Page) -> bool:
-    """Whether anything makes the page scroll sideways."""
-    return bool(
-        await page.evaluate("""() => [document.documentElement, document.querySelector("main")]
-        .some((element) => element.scrollWidth > element.clientWidth)""")
-    )
-
-
-async def say(page: Page, text: str) -> None:
-    await page.get_by_label("Your message").fill(text)
-    await page.get_by_role("button", name="Send").click()
-
-
-def said(page: Page, text: str) -> Locator:
-    return page.get_by_role("log").locator(".said", has_text=text)
 
 
 async def test_somebody_signs_up_makes_a_space_and_is_alone_in_it(people: People) -> None:
@@ -152,14 +68,6 @@ async def test_somebody_signs_up_makes_a_space_and_is_alone_in_it(people: People
     assert await page.evaluate("sessionStorage.getItem('sangha.token')") is None
 
 
-async def test_a_wrong_password_is_told_in_words(people: People) -> None:
-    page = await people.page(path="/enter")
-    await page.get_by_label("Email").fill("nobody@example.org")
-    await page.get_by_label("Password").fill("not the password")
-    await page.locator("form").get_by_role("button", name="Sign in").click()
-    await expect(page.get_by_role("alert")).to_have_text("The email or the password is wrong.")
-
-
 async def test_a_link_to_a_space_leads_there_once_one_has_entered(people: People) -> None:
     path = await people.space(await people.account("Ana"))
     page = await people.page(path=path)
@@ -168,30 +76,6 @@ async def test_a_link_to_a_space_leads_there_once_one_has_entered(people: People
     await page.get_by_role("button", name="Enter as a guest").click()
     await expect(page.get_by_role("heading", level=1)).to_have_text("Evening circle")
     await expect(page.get_by_label("Who is here")).to_contain_text("Cleo")
-
-
-async def test_signing_out_everywhere_ends_the_other_page_and_a_deleted_account_is_gone(people: People) -> None:
-    token = await people.account("Ana")
-    email = f"p{next(_numbers) - 1}@example.org"
-    here, there = await people.page(token, path="/account"), await people.page(token, path="/spaces")
-    async with here.expect_download() as download:
-        await here.get_by_role("button", name="Export everything").click()
-    assert email in (await (await download.value).path()).read_text()
-    await here.get_by_role("button", name="Sign out everywhere").click()
-    await here.get_by_role("dialog").get_by_role("button", name="Sign out everywhere").click()
-    for page in (here, there):
-        await expect(page.get_by_role("heading", level=1)).to_have_text("Practise together")
-    await here.get_by_label("Email").fill(email)
-    await here.get_by_label("Password").fill(PASSWORD)
-    await here.locator("form").get_by_role("button", name="Sign in").click()
-    await here.get_by_role("link", name="Account").click()
-    await here.get_by_role("button", name="Delete the account").click()
-    await here.get_by_label("Your password").fill("not the password")
-    await here.get_by_role("button", name="Delete it for good").click()
-    await expect(here.get_by_role("alert")).to_be_visible()
-    await here.get_by_label("Your password").fill(PASSWORD)
-    await here.get_by_role("button", name="Delete it for good").click()
-    await expect(here.get_by_role("heading", level=1)).to_have_text("Practise together")
 
 
 async def test_two_pages_talk_and_each_message_is_marked_as_stored(people: People) -> None:
@@ -339,7 +223,6 @@ async def test_hostile_names_and_messages_are_text_and_break_no_layout(people: P
     token = await people.account("<b onclick=alert(1)>\u202eEve</b>" + "W" * 60)
     path = await people.space(token, "<i>Space</i>" + "M" * 80, purpose="<script>alert(1)</script>" + "p" * 1900)
     page = await people.page(await people.account("Bo"), path=path, **PHONE)
-    page.on("dialog", lambda dialog: people.faults.append(dialog.message))
     async with Client(people.server.url, token=token) as client, client.join(path.removeprefix("/space/")) as space:
         for text in HOSTILE:
             await space.send({"text": text})

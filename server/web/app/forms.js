@@ -158,19 +158,32 @@ export function toast(text, { wrong = false } = {}) {
   setTimeout(() => element.remove(), wrong ? 9000 : 4500);
 }
 
-/** A dialog that the Escape key closes; resolves with what `build(close)`'s buttons gave. */
+/** Does what has no form of its own; what goes wrong is told in passing. */
+export async function attempt(work) {
+  try {
+    await work();
+  } catch (error) {
+    if (!error.code) console.error(error);
+    toast(inWords(error), { wrong: true });
+  }
+}
+
+/** A dialog that the Escape key closes, and whatever leads to another view; resolves with what `build(close)`'s buttons gave. */
 export function dialog(heading, build) {
   return new Promise((resolve) => {
     const id = `d${++made}`;
     const element = h("dialog.dialog", { "aria-labelledby": id });
     const close = (value) => {
+      removeEventListener("sangha:view", gone);
       element.close();
       element.remove();
       resolve(value);
     };
+    const gone = () => close(undefined);
+    addEventListener("sangha:view", gone);
     element.addEventListener("cancel", (event) => {
       event.preventDefault();
-      close(undefined);
+      gone();
     });
     element.append(h("h2", { id }, heading), ...[build(close)].flat());
     document.body.append(element);

@@ -16,7 +16,7 @@ import { state } from "./views/state.js";
 import { editRitual, uploadRitual } from "./views/upload.js";
 import { inWords } from "./words.js";
 
-const OPEN_TO_ALL = new Set([enter, rituals, ritual]);
+const OPEN_TO_ALL = new Set([home, nowhere, enter, rituals, ritual]);
 
 /** A view as the router takes it: it asks for a sign-in where one is needed, and tells what went wrong. */
 function guarded(view) {
@@ -78,14 +78,12 @@ const router = new Router(
   document.getElementById("main"),
   Object.fromEntries(Object.entries(VIEWS).map(([pattern, view]) => [pattern, guarded(view)])),
 );
-VIEWS["/"] === home && OPEN_TO_ALL.add(home);
 frame(router);
 await session.restore();
-let signedIn = session.signedIn;
+let who = session.me?.id;
 session.addEventListener("me", () => {
-  if (signedIn !== session.signedIn) {
-    signedIn = session.signedIn;
-    if (!signedIn) router.show();
-  }
+  const before = who;
+  who = session.me?.id;
+  if (before !== undefined && before !== who) router.show(); // signed out, or a guest who is somebody new
 });
 await router.start();

@@ -8,6 +8,7 @@ import { turned } from "./phases.js";
 const PAGE = 50;
 const MOST = 1000;
 const SERIES_S = 180;
+const STRANGERS = 1000;
 const QUIET = /^(created|invited|renamed|ritual_(opening|active|aborting|integration))$/;
 
 export class Room extends EventTarget {
@@ -140,7 +141,7 @@ export class Room extends EventTarget {
       if (log[place].offset === event.offset) return false;
       log.splice(place, 0, event);
     }
-    if (log.length > MOST && this.watched) {
+    if (log.length > MOST) {
       log.splice(0, log.length - MOST);
       this.more = true;
     }
@@ -179,7 +180,15 @@ export class Room extends EventTarget {
       this.present.delete(id);
       this.phases.delete(id);
     }
+    this.#forgetStrangers();
     this.#changed("people");
+  }
+
+  /** In an open space people come and go for days: whose name nobody needs any more is not kept. */
+  #forgetStrangers() {
+    const { people, participants, present } = this;
+    if (people.size < participants.size + present.size + STRANGERS) return;
+    for (const id of people.keys()) if (!participants.has(id) && !present.has(id)) people.delete(id);
   }
 
   #push(push) {

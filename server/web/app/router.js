@@ -1,6 +1,8 @@
 // The view that the address's hash names. Each change gives the document its title and moves the focus to the heading,
 // so that a screen reader and the keyboard begin where the new content does.
 
+import { h } from "./dom.js";
+
 /** A table of `pattern → view`, where `:name` in a pattern is one part of the path. */
 export class Router {
   #routes;
@@ -39,6 +41,7 @@ export class Router {
     this.#current = null;
     const { view, parameters } = this.#found();
     const main = this.#main.cloneNode(false);
+    main.append(h("p.muted.opening", { role: "status" }, "Opening…"));
     this.#main.replaceWith(main);
     this.#main = main;
     dispatchEvent(new CustomEvent("sangha:view", { detail: this.path }));

@@ -1,15 +1,19 @@
 // Who is here: the client and its connection, the remembered token, the spaces that are joined (each a Room, which goes on
 // listening while another view is shown). There is one, `session`.
 //
-// A token is remembered for this tab alone (sessionStorage), and beyond it (localStorage) only where the person asked to
-// stay signed in.
+// A token is remembered for this tab alone, and on this device only where the person asked to stay signed in. The tab's own
+// comes first: a device may be shared, and a reload never makes somebody else of whoever is here.
 
 import { Client } from "/static/sangha.js";
 import { Room } from "./room.js";
+import { device, tab } from "./storage.js";
 
 const TOKEN = "sangha.token";
 const GUEST = "sangha.guest";
 const FIRST_ANSWER_MS = 15_000;
+/** Whoever goes while the server is away is gone here all the same. */
+const LOGOUT_MS = 3000;
+const INVITATIONS_MOST = 20;
 
 class Session extends EventTarget {
   client = null;
@@ -35,15 +39,15 @@ class Session extends EventTarget {
 
   /** Comes back with what was remembered; false where nothing was, or it counts no longer. */
   async restore() {
-    const token = localStorage.getItem(TOKEN) ?? sessionStorage.getItem(TOKEN);
-    const guest = sessionStorage.getItem(GUEST);
+    const guest = tab.get(GUEST);
+    const token = tab.get(TOKEN) ?? (guest ? null : device.get(TOKEN));
     if (!token && !guest) return false;
     try {
-      if (token) await this.enter({ token, stay: localStorage.getItem(TOKEN) !== null });
+      if (token) await this.enter({ token, stay: false });
       else await this.enterAsGuest(guest);
       return true;
     } catch (error) {
-      if (error.code === "unauthenticated" || error.code === "forbidden") this.#forget();
+      if (error.code === "unauthenticated" || error.code === "forbidden") this.#forget(token);
       this.goodbye =
         token && error.code === "unauthenticated" ? "Your session has ended. Please sign in again." : error;
       return false;
@@ -62,13 +66,14 @@ class Session extends EventTarget {
 
   async enterAsGuest(guest) {
     await this.#open({ guest, remember: true });
-    sessionStorage.setItem(GUEST, guest);
+    tab.set(GUEST, guest);
   }
 
   async enter({ token, stay }) {
     await this.#open({ token, remember: true });
     this.#token = token;
-    (stay ? localStorage : sessionStorage).setItem(TOKEN, token);
+    tab.set(TOKEN, token);
+    if (stay) device.set(TOKEN, token);
     this.dispatchEvent(new Event("me"));
   }
 
@@ -95,20 +100,27 @@ class Session extends EventTarget {
       this.dispatchEvent(new CustomEvent("connection", { detail: client.state }));
       if (client.state === "closed") this.#ended(detail?.error ?? client.error);
     });
+    client.addEventListener("practitioner", ({ detail }) => client === this.client && this.#became(detail));
     client.addEventListener("bye", ({ detail }) => this.dispatchEvent(new CustomEvent("bye", { detail })));
     client.own.addEventListener("event", ({ detail }) => {
-      if (detail.event === "invitation")
-        this.invitations.unshift({ ...detail.body, by: detail.from?.name, at: detail.at });
+      if (detail.event === "invitation") this.#invited({ ...detail.body, by: detail.from?.name, at: detail.at });
       this.dispatchEvent(new CustomEvent("own", { detail }));
     });
   }
 
   #ended(error) {
-    if (error?.code === "unauthenticated") {
-      this.#leaveBehind();
-      this.goodbye = "You have been signed out. Please sign in again.";
-      this.dispatchEvent(new Event("me"));
-    }
+    if (error?.code === "unauthenticated") this.part("You have been signed out. Please sign in again.");
+  }
+
+  /** The server calls us otherwise now: renamed, or a guest whose session is over and who is somebody new to it. */
+  #became(practitioner) {
+    this.me = { ...(practitioner.id === this.me.id ? this.me : {}), ...practitioner };
+    this.dispatchEvent(new Event("me"));
+  }
+
+  #invited(invitation) {
+    const others = this.invitations.filter(({ space }) => space !== invitation.space);
+    this.invitations = [invitation, ...others].slice(0, INVITATIONS_MOST);
   }
 
   /** A request over HTTP, with the token where there is one. */
@@ -138,6 +150,7 @@ class Session extends EventTarget {
   async #enterRoom(idOrSlug) {
     const room = await Room.join(this, idOrSlug);
     this.rooms.set(room.id, room);
+    this.invitations = this.invitations.filter((each) => each.space !== room.id);
     room.addEventListener("left", () => this.#closed(room));
     this.dispatchEvent(new Event("rooms"));
     return room;
@@ -154,24 +167,27 @@ class Session extends EventTarget {
   }
 
   async signOut() {
-    if (this.#token) await this.http("POST", "/api/users/logout").catch(() => {});
-    this.#leaveBehind();
-    this.dispatchEvent(new Event("me"));
+    if (this.#token) await this.http("POST", "/api/users/logout", { timeoutMs: LOGOUT_MS }).catch(() => {});
+    this.part(null);
   }
 
-  #leaveBehind() {
+  /** Nobody is here any more; `goodbye` is told at the door. */
+  part(goodbye) {
     const client = this.client;
     this.client = null;
     this.me = null;
-    this.#token = null;
     this.rooms.clear();
     this.invitations = [];
     client?.close();
-    this.#forget();
+    this.#forget(this.#token);
+    this.#token = null;
+    this.goodbye = goodbye;
+    this.dispatchEvent(new Event("me"));
   }
 
-  #forget() {
-    for (const store of [localStorage, sessionStorage]) for (const key of [TOKEN, GUEST]) store.removeItem(key);
+  #forget(token) {
+    for (const key of [TOKEN, GUEST]) tab.remove(key);
+    if (device.get(TOKEN) === token) device.remove(TOKEN);
   }
 }
 

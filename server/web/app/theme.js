@@ -1,20 +1,24 @@
 // Light, dark, or as the system has it. Remembered on this device.
 
+import { device } from "./storage.js";
+
 const KEY = "sangha.theme";
 const ORDER = ["system", "light", "dark"];
+/** @type {Record<string, string>} */
 export const LABELS = { system: "As the system", light: "Light", dark: "Dark" };
 
 export function theme() {
-  const kept = localStorage.getItem(KEY);
+  const kept = device.get(KEY) ?? document.documentElement.dataset.theme ?? "system";
   return ORDER.includes(kept) ? kept : "system";
 }
 
+/** @param {string} value */
 export function setTheme(value) {
   if (value === "system") {
-    localStorage.removeItem(KEY);
+    device.remove(KEY);
     delete document.documentElement.dataset.theme;
   } else {
-    localStorage.setItem(KEY, value);
+    device.set(KEY, value);
     document.documentElement.dataset.theme = value;
   }
 }

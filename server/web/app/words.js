@@ -23,12 +23,15 @@ const ERRORS = {
   overflow: "Too much is waiting at once.",
 };
 
+/** Where the error's own words are for programs, or say the same again. */
+const PLAIN = new Set(["rate_limited", "connection_lost", "not_found"]);
+
 /** An error as a sentence or two; the server's own words follow ours where they say more. Code "said": it is one already. */
 export function inWords(error) {
   if (!error?.code) return error?.message ? `That did not work: ${error.message}` : "That did not work.";
   if (error.code === "said") return error.message;
   const wait = error.retryAfterS > 1 ? ` Try again in ${duration(error.retryAfterS)}.` : "";
-  const detail = error.code === "rate_limited" || !error.message ? "" : ` (${error.message})`;
+  const detail = PLAIN.has(error.code) || !error.message ? "" : ` (${error.message})`;
   return `${ERRORS[error.code] ?? "That did not work."}${detail}${wait}`;
 }
 

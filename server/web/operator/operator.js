@@ -5,6 +5,7 @@
  */
 
 import { h, put } from "/static/app/dom.js";
+import { tab } from "/static/app/storage.js";
 import { applyTheme, LABELS, nextTheme, setTheme, theme } from "/static/app/theme.js";
 import { Chart, shown } from "/static/operator/chart.js";
 import { CHARTS, facts, TILES } from "/static/operator/figures.js";
@@ -39,8 +40,6 @@ class View {
   constructor(token) {
     this.token = token;
     this.ended = false;
-    /** @type {import("./watch.js").Happening[]} */
-    this.log = [];
     /** @type {{at: number, scrape: import("./metrics.js").Scrape} | null} */
     this.before = null;
     /** @type {Map<string, import("./watch.js").Process> | null} */
@@ -109,7 +108,6 @@ class View {
   /** @param {import("./watch.js").Happening[]} news */
   tell(news) {
     if (!news.length) return;
-    this.log.push(...news);
     $("quiet").hidden = true;
     const list = $("happenings");
     list.prepend(...news.reverse().map(({ at, kind, text }) =>
@@ -172,7 +170,7 @@ async function watch(token) {
   const mine = (view = new View(token));
   $("entry").hidden = true;
   $("view").hidden = $("leave").hidden = false;
-  sessionStorage.setItem(KEY, token);
+  tab.set(KEY, token);
   try {
     await mine.run();
   } catch (failure) {
@@ -184,7 +182,7 @@ async function watch(token) {
 function leave(why = "") {
   view?.end();
   view = null;
-  sessionStorage.removeItem(KEY);
+  tab.remove(KEY);
   $("view").hidden = $("leave").hidden = true;
   $("entry").hidden = false;
   $("refused").hidden = !why;
@@ -211,6 +209,6 @@ $("entry").addEventListener("submit", (event) => {
   field.value = "";
   if (token) watch(token);
 });
-const kept = sessionStorage.getItem(KEY);
+const kept = tab.get(KEY);
 if (kept) watch(kept);
 else leave();

@@ -7,6 +7,8 @@ import { count } from "../words.js";
 
 const BACK_MS = 8000;
 const SETTLE_MS = 700;
+/** Whoever was told "in a moment" is told otherwise after that. */
+const MOMENT_MS = 30_000;
 
 /** The badge; there is one in the bar. */
 export function badge() {
@@ -41,10 +43,11 @@ export function badge() {
     timer = setTimeout(settle, BACK_MS);
   };
   const on = (state) => {
-    clearTimeout(timer);
+    const restarting = element.dataset.state === "restarting" && state === "reconnecting";
+    if (!restarting) clearTimeout(timer);
     if (state === "connecting" || state === "reconnecting") {
       away ||= state === "reconnecting";
-      if (element.dataset.state !== "restarting") show("reconnecting", away ? "Reconnecting…" : "Connecting…");
+      if (!restarting) show("reconnecting", away ? "Reconnecting…" : "Connecting…");
     } else if (state === "closed") show("closed", "Not connected");
     else if (away) {
       away = false;
@@ -53,7 +56,11 @@ export function badge() {
     } else settle();
   };
   session.addEventListener("connection", ({ detail }) => session.signedIn && on(detail));
-  session.addEventListener("bye", () => show("restarting", "The server restarts; back in a moment"));
+  session.addEventListener("bye", () => {
+    show("restarting", "The server restarts; back in a moment");
+    clearTimeout(timer);
+    timer = setTimeout(() => show("reconnecting", "Reconnecting…"), MOMENT_MS);
+  });
   session.addEventListener("me", () => on(session.signedIn ? session.state : "ready"));
   return element;
 }

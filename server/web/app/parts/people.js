@@ -3,6 +3,8 @@
 import { h, name, put } from "../dom.js";
 import { callThem, count } from "../words.js";
 
+const SHOWN = 200;
+
 /** The list of a room. */
 export function people(room, me) {
   const here = h("ul.plain.people");
@@ -18,7 +20,8 @@ export function people(room, me) {
     put(heading, "Here now", h("span.muted.number", null, ` ${ids.length}`));
     put(
       here,
-      ids.map((id) => person(id)),
+      ids.slice(0, SHOWN).map((id) => person(id)),
+      ids.length > SHOWN ? h("li.muted.small", null, `and ${ids.length - SHOWN} more`) : null,
     );
     put(gone, absent.length ? `${count(absent.length, "place")} kept for those who are away` : "");
     put(

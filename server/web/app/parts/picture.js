@@ -15,8 +15,11 @@ const SAME = 0.0005;
 /** What differs between two maps of numbers, every key of either, in order. */
 export function changesOf(after = {}, before = null) {
   const keys = [...new Set([...Object.keys(before ?? {}), ...Object.keys(after)])].sort((a, b) => a.localeCompare(b));
-  return keys.map((key) => ({ key, now: after[key] ?? 0, was: before ? (before[key] ?? 0) : null }));
+  return keys.map((key) => ({ key, now: levelOf(after, key), was: before ? levelOf(before, key) : null }));
 }
+
+/** A name may be anything, "constructor" too. */
+const levelOf = (levels, key) => (Object.hasOwn(levels, key) ? levels[key] : 0);
 
 export const moved = ({ now, was }) => was !== null && Math.abs(now - was) > SAME;
 

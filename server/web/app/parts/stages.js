@@ -2,8 +2,8 @@
 // the end for the facilitator, and the summary when it is over.
 
 import { button, h, name, put } from "../dom.js";
-import { confirm, toast } from "../forms.js";
-import { clock, dateTime, inWords, title } from "../words.js";
+import { attempt, confirm } from "../forms.js";
+import { clock, dateTime, title } from "../words.js";
 import { summary } from "./summary.js";
 
 const STAGES = [
@@ -129,9 +129,7 @@ export function stages(room, session) {
       room.mine ? button("Take back", () => takeBack(next), { kind: "quiet" }) : null,
     );
   const takeBack = (next) =>
-    session
-      .request("space.ritual.abort", { space: room.id, ritual_run: next.ritual_run })
-      .catch((error) => toast(inWords(error), { wrong: true }));
+    attempt(() => session.request("space.ritual.abort", { space: room.id, ritual_run: next.ritual_run }));
   const folded = (last) =>
     h(
       "div.rite-line",
@@ -158,9 +156,7 @@ export function stages(room, session) {
       ))
     )
       return;
-    await session
-      .request("space.ritual.abort", { space: room.id })
-      .catch((error) => toast(inWords(error), { wrong: true }));
+    await attempt(() => session.request("space.ritual.abort", { space: room.id }));
   };
   draw();
   return { element, draw, end: () => clearInterval(timer) };

@@ -1,7 +1,7 @@
 // One's account: profile and who may see it, the oracle's consent, colours, sessions, password, export, the end.
 
-import { button, h, put } from "../dom.js";
-import { choice, confirm, dialog, field, form, tick, toast } from "../forms.js";
+import { busy, button, h, put } from "../dom.js";
+import { attempt, choice, confirm, dialog, field, form, tick, toast } from "../forms.js";
 import { session } from "../session.js";
 import { LABELS, setTheme, theme } from "../theme.js";
 import { count, dateTime, inWords } from "../words.js";
@@ -21,7 +21,7 @@ export async function account({ main, router }) {
       "header.head",
       null,
       h("h1", null, "Account"),
-      button("Sign out", () => signOut(router)),
+      signOut("Sign out", router),
     ),
     h(
       "div.two",
@@ -55,7 +55,7 @@ function guest(main, router) {
         h(
           "div.actions",
           null,
-          button("Leave, and make an account", () => signOut(router), { kind: "primary" }),
+          signOut("Leave, and make an account", router, "primary"),
         ),
       ),
       colours(),
@@ -64,9 +64,13 @@ function guest(main, router) {
   return { title: "Account" };
 }
 
-async function signOut(router) {
-  await session.signOut();
-  router.go("/enter");
+function signOut(label, router, kind = "") {
+  const go = async () => {
+    await session.signOut();
+    router.go("/enter");
+  };
+  const control = button(label, () => busy(control, go), { kind });
+  return control;
 }
 
 function profile(me) {
@@ -166,8 +170,10 @@ function sessions() {
       ))
     )
       return;
-    await attempt(() => session.http("DELETE", "/api/users/sessions", { query: { all: true } }));
-    await session.signOut();
+    await attempt(async () => {
+      await session.http("DELETE", "/api/users/sessions", { query: { all: true } });
+      session.part("You are signed out everywhere.");
+    });
   });
   const load = async () => {
     const rows = await session.http("GET", "/api/users/sessions");
@@ -205,14 +211,6 @@ function sessions() {
   );
 }
 
-async function attempt(work) {
-  try {
-    await work();
-  } catch (error) {
-    toast(inWords(error), { wrong: true });
-  }
-}
-
 function password() {
   return h(
     "details.card",
@@ -243,16 +241,13 @@ function password() {
 
 function ending(router) {
   const download = async () => {
-    try {
-      const all = await session.http("GET", "/api/users/export", { timeoutMs: 120_000 });
-      const address = URL.createObjectURL(new Blob([JSON.stringify(all, null, 2)], { type: "application/json" }));
-      h("a", { href: address, download: "sangha-account.json" }).click();
-      setTimeout(() => URL.revokeObjectURL(address), 60_000);
-      toast("The file holds all that the server has of you.");
-    } catch (error) {
-      toast(inWords(error), { wrong: true });
-    }
+    const all = await session.http("GET", "/api/users/export", { timeoutMs: 120_000 });
+    const address = URL.createObjectURL(new Blob([JSON.stringify(all, null, 2)], { type: "application/json" }));
+    h("a", { href: address, download: "sangha-account.json" }).click();
+    setTimeout(() => URL.revokeObjectURL(address), 60_000);
+    toast("The file holds all that the server has of you.");
   };
+  const take = button("Export everything", () => busy(take, () => attempt(download)));
   const remove = () =>
     dialog("Delete the account?", (close) => [
       h(
@@ -269,7 +264,7 @@ function ending(router) {
           submit: async ({ password: given }) => {
             await session.http("DELETE", "/api/users/account", { body: { password: given } });
             close();
-            await session.signOut();
+            session.part("The account is deleted.");
             router.go("/enter");
           },
         },
@@ -283,7 +278,7 @@ function ending(router) {
     h(
       "div.actions",
       null,
-      button("Export everything", download),
+      take,
       button("Delete the account", remove, { kind: "danger" }),
     ),
   );

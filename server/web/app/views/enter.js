@@ -8,10 +8,12 @@ import { PRIVACY } from "./account.js";
 
 const NAME = { kind: "text", maxlength: 100, autocomplete: "nickname" };
 
+const ABOUT_MS = 3000;
+
 /** Whether guests may enter; unknown counts as yes, the server has the last word. */
 async function guestsMayEnter() {
   try {
-    const about = await session.http("GET", "/", {});
+    const about = await session.http("GET", "/", { timeoutMs: ABOUT_MS });
     return about?.guests !== false;
   } catch {
     return true;
@@ -29,10 +31,7 @@ export async function enter({ main, router, then }) {
     else location.hash = to;
   };
   const panel = h("div.enter-panel");
-  const said = session.goodbye
-    ? h("p.note", { role: "status" }, typeof session.goodbye === "string" ? session.goodbye : inWords(session.goodbye))
-    : null;
-  session.goodbye = null;
+  const said = goodbye(session.goodbye);
   const guests = await guestsMayEnter();
   const ways = [
     ["in", "Sign in", signIn],
@@ -68,6 +67,14 @@ export async function enter({ main, router, then }) {
   );
   open("in", signIn, false);
   return { title: "Enter" };
+}
+
+/** Why one stands at the door again: in words, or the error that kept us from coming back. */
+function goodbye(why) {
+  if (!why) return null;
+  if (typeof why === "string") return h("p.note", { role: "status" }, why);
+  const again = button("Try again", () => location.reload(), { kind: "quiet" });
+  return h("p.note", { role: "status" }, inWords(why), " ", again);
 }
 
 function signIn(onward) {

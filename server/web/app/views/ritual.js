@@ -1,11 +1,11 @@
 // One ritual: what it does, its bounds, and running it on one's own state, with the state before and after.
 
 import { button, h, link, name, prose, put, stillness } from "../dom.js";
-import { confirm, field, form, toast } from "../forms.js";
+import { attempt, confirm, field, form } from "../forms.js";
 import { parametersField, parametersOf } from "../parts/begin.js";
 import { picture } from "../parts/picture.js";
 import { session } from "../session.js";
-import { count, dateTime, inWords, title, two } from "../words.js";
+import { count, dateTime, title, two } from "../words.js";
 import { rated } from "./rituals.js";
 
 export async function ritual({ main, parameters, router }) {
@@ -176,12 +176,10 @@ function authors(told, router) {
       ))
     )
       return;
-    try {
+    await attempt(async () => {
       await session.http("DELETE", `/api/rituals/${told.id}`);
       router.go("/rituals");
-    } catch (error) {
-      toast(inWords(error), { wrong: true });
-    }
+    });
   };
   return h(
     "div.actions",

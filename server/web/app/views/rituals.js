@@ -1,12 +1,12 @@
 // The catalog: rituals that are public, and one's own.
 
-import { button, h, link, name, put } from "../dom.js";
-import { field, toast } from "../forms.js";
+import { h, link, name, put } from "../dom.js";
+import { field } from "../forms.js";
+import { paged } from "../parts/paged.js";
 import { session } from "../session.js";
-import { DIFFICULTIES, TRADITIONS, count, inWords, title } from "../words.js";
+import { DIFFICULTIES, TRADITIONS, count, title } from "../words.js";
 
 const PAGE = 24;
-const PAUSE_MS = 250;
 
 export async function rituals({ main, query }) {
   const any = (label, values) => [["", label], ...values.map((each) => [each, title(each)])];
@@ -34,45 +34,19 @@ export async function rituals({ main, query }) {
         })
       : null;
   const all = mine ? [...filters, mine] : filters;
-  const list = h("ul.plain.card-grid", { "aria-label": "Rituals" });
-  const found = h("p.muted", { role: "status" });
-  const more = button("Show more", () => load(), { hidden: true });
-  let before;
-  let turn = 0;
-
-  const load = async ({ anew = false } = {}) => {
-    const mineNow = ++turn;
-    const chosen = Object.fromEntries(all.map(({ key, control }) => [key, control.value.trim() || undefined]));
-    const rows = await session.http("GET", "/api/rituals/catalog", {
-      query: { limit: PAGE, ...chosen, before: anew ? undefined : before },
-    });
-    if (mineNow !== turn) return;
-    if (anew) put(list);
-    list.append(...rows.map(card));
-    before = rows.at(-1)?.id ?? before;
-    more.hidden = rows.length < PAGE;
-    put(
-      found,
-      list.children.length ? `${count(list.children.length, "ritual")}${more.hidden ? "" : ", and more"}` : "",
-    );
-    if (!list.children.length)
-      put(
-        list,
-        h(
-          "li.empty",
-          null,
-          h("p.lede", null, "No ritual has these words."),
-          h("p", null, "Take a filter away, or write one: a small WebAssembly module is all it needs."),
-        ),
-      );
-  };
-  let timer = null;
-  for (const { control } of all) {
-    control.addEventListener("input", () => {
-      clearTimeout(timer);
-      timer = setTimeout(() => load({ anew: true }).catch((error) => toast(inWords(error), { wrong: true })), PAUSE_MS);
-    });
-  }
+  const list = paged({
+    label: "Rituals",
+    one: "ritual",
+    spec: "ul.plain.card-grid",
+    size: PAGE,
+    controls: all.map(({ control }) => control),
+    ask: (page) => {
+      const chosen = Object.fromEntries(all.map(({ key, control }) => [key, control.value.trim() || undefined]));
+      return session.http("GET", "/api/rituals/catalog", { query: { ...chosen, ...page } });
+    },
+    item: card,
+    nothing,
+  });
   put(
     main,
     h(
@@ -91,13 +65,19 @@ export async function rituals({ main, query }) {
       null,
       all.map(({ element }) => element),
     ),
-    found,
-    list,
-    h("div.actions.middle", null, more),
+    list.elements,
   );
-  await load({ anew: true });
-  return { title: "Rituals", end: () => clearTimeout(timer) };
+  await list.load();
+  return { title: "Rituals", end: list.end };
 }
+
+const nothing = () =>
+  h(
+    "li.empty",
+    null,
+    h("p.lede", null, "No ritual has these words."),
+    h("p", null, "Take a filter away, or write one: a small WebAssembly module is all it needs."),
+  );
 
 /** How it is rated, in words and a number. */
 export const rated = ({ rating_count: n, effectiveness_rating: mean }) =>

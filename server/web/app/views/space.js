@@ -1,7 +1,7 @@
 // A space: what is said, the circle (ring, breath, coherence, people), the group ritual, and what its facilitator may do.
 
 import { button, h, name, put, set } from "../dom.js";
-import { confirm, dialog, field, form, toast } from "../forms.js";
+import { attempt, confirm, dialog, field, form, toast } from "../forms.js";
 import { beginRitual } from "../parts/begin.js";
 import { breath } from "../parts/breath.js";
 import { people } from "../parts/people.js";
@@ -10,7 +10,7 @@ import { series } from "../parts/series.js";
 import { stages } from "../parts/stages.js";
 import { talk } from "../parts/talk.js";
 import { session } from "../session.js";
-import { ACCESS, inWords, two } from "../words.js";
+import { ACCESS, two } from "../words.js";
 import { spaceFields, spaceValues } from "./spaces.js";
 
 const PANELS = [
@@ -60,7 +60,7 @@ export async function space({ main, parameters, router }) {
     put(
       tools,
       room.mine && !room.ritual
-        ? button("Begin a ritual", () => beginRitual(room, session), { kind: "primary" })
+        ? button("Begin a ritual", () => attempt(() => beginRitual(room, session)), { kind: "primary" })
         : null,
       room.mine ? menu(room, router) : button("Leave", () => leave(room, router)),
     );
@@ -149,7 +149,7 @@ function ended(room, main) {
 
 async function leave(room, router) {
   if (!(await confirm("Leave this space?", "Your place becomes free. What you said stays.", "Leave"))) return;
-  await session.leave(room).catch((error) => toast(inWords(error), { wrong: true }));
+  await attempt(() => session.leave(room));
   router.go("/spaces");
 }
 
@@ -163,7 +163,7 @@ function menu(room, router) {
           ? null
           : button("Begin a ritual", () => {
               close();
-              beginRitual(room, session);
+              attempt(() => beginRitual(room, session));
             }),
         button("Invite someone", () => {
           close();
@@ -256,10 +256,8 @@ function edit(room) {
 
 async function shut(room, router) {
   if (!(await confirm("Close this space?", "It ends for everyone, for good.", "Close it for everyone"))) return;
-  try {
+  await attempt(async () => {
     await session.request("space.close", { space: room.id });
     router.go("/spaces");
-  } catch (error) {
-    toast(inWords(error), { wrong: true });
-  }
+  });
 }

@@ -1,59 +1,40 @@
 // The spaces that may be known of: searched, paged, opened; and a new one.
 
-import { button, h, link, name, prose, put } from "../dom.js";
-import { choice, field, form, toast } from "../forms.js";
+import { h, link, name, prose, put } from "../dom.js";
+import { choice, field, form } from "../forms.js";
+import { paged } from "../parts/paged.js";
 import { session } from "../session.js";
-import { ACCESS, count, dateTime, inWords } from "../words.js";
+import { ACCESS, dateTime } from "../words.js";
 
 const PAGE = 20;
-const PAUSE_MS = 250;
 
 export async function spaces({ main, query }) {
-  const list = h("ul.plain.space-list", { "aria-label": "Spaces" });
-  const found = h("p.muted", { role: "status" });
-  const more = button("Show more", () => load(), { hidden: true });
   const search = field("q", "Search", {
     kind: "search",
     value: query.get("q") ?? "",
     placeholder: "A name, a purpose, a tradition",
     maxlength: 100,
   });
-  let before = null;
-  let turn = 0;
-
-  const load = async ({ anew = false } = {}) => {
-    const mine = ++turn;
-    const q = search.control.value.trim();
-    const page = await session.request("space.list", {
-      limit: PAGE,
-      ...(anew || !before ? {} : { before }),
-      ...(q ? { q } : {}),
-    });
-    if (mine !== turn) return;
-    if (anew) put(list);
-    list.append(...page.spaces.map(card));
-    before = page.spaces.at(-1)?.id ?? before;
-    more.hidden = page.spaces.length < PAGE;
-    const shown = list.children.length;
-    put(found, shown ? `${count(shown, "space")}${more.hidden ? "" : ", and more"}` : "");
-    if (!shown) put(list, h("li", null, nothing(q)));
-  };
-  let timer = null;
-  search.control.addEventListener("input", () => {
-    clearTimeout(timer);
-    timer = setTimeout(() => load({ anew: true }).catch((error) => toast(inWords(error), { wrong: true })), PAUSE_MS);
+  const q = () => search.control.value.trim() || undefined;
+  const list = paged({
+    label: "Spaces",
+    one: "space",
+    spec: "ul.plain.space-list",
+    size: PAGE,
+    controls: [search.control],
+    ask: async (page) => (await session.client.listSpaces({ q: q(), ...page })).spaces,
+    item: card,
+    nothing: () => h("li", null, nothing(q())),
   });
   put(
     main,
     h("header.head", null, h("h1", null, "Spaces"), h("a.button.primary", { href: "#/spaces/new" }, "New space")),
     invitations(),
     h("search.searching", null, search.element),
-    found,
-    list,
-    h("div.actions.middle", null, more),
+    list.elements,
   );
-  await load({ anew: true });
-  return { title: "Spaces", end: () => clearTimeout(timer) };
+  await list.load();
+  return { title: "Spaces", end: list.end };
 }
 
 function card(space) {

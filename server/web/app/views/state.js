@@ -1,7 +1,7 @@
 // One's own archetypal state: as a picture, changed by hand, reflected on, its runs, and its history.
 
 import { button, busy, h, link, put } from "../dom.js";
-import { field, form, toast } from "../forms.js";
+import { attempt, field, form, toast } from "../forms.js";
 import { picture } from "../parts/picture.js";
 import { words } from "../parts/summary.js";
 import { timeline } from "../parts/timeline.js";
@@ -49,8 +49,7 @@ export async function state({ main }) {
       rows.length ? rows.map(runRow) : h("li.muted", null, "None yet. ", link("/rituals", "Look at the rituals"), "."),
     );
   };
-  const again = () =>
-    Promise.all([draw(), history.reload(), drawRuns()]).catch((error) => toast(inWords(error), { wrong: true }));
+  const again = () => attempt(() => Promise.all([draw(), history.reload(), drawRuns()]));
   const own = ({ detail }) =>
     ["archetypal_state_updated", "ritual_completed", "ritual_started"].includes(detail.event) && again();
   put(
