@@ -100,8 +100,9 @@ def routes() -> list[web.RouteDef]:
 
 async def register(request: web.Request) -> web.Response:
     """201 with a token; a taken email is 409."""
-    gateway, body = gateway_of(request), await body_of(request, RegisterBody)
-    gateway.registrations.take(address_of(request))
+    gateway = gateway_of(request)
+    gateway.registrations.take(address_of(request))  # before the body is read: it may be large
+    body = await body_of(request, RegisterBody)
     email, key = c.normal_email(body.email), idempotency_key(request)
     practitioner = str(uuid.uuid5(_NAMESPACE, f"{key}|{email}") if key is not None else uuid.uuid4())
     operation = operation_of(practitioner, key)
@@ -123,9 +124,9 @@ async def register(request: web.Request) -> web.Response:
 
 async def login(request: web.Request) -> web.Response:
     """200 with a token; one message for a wrong email and a wrong password."""
-    gateway, body = gateway_of(request), await body_of(request, LoginBody)
-    key = idempotency_key(request)
-    gateway.logins_by_address.take(address_of(request))
+    gateway, key = gateway_of(request), idempotency_key(request)
+    gateway.logins_by_address.take(address_of(request))  # before the body is read: it may be large
+    body = await body_of(request, LoginBody)
     email = c.normal_email(body.email)
     gateway.logins_by_email.take(email)
     known = await resolve(request, EMAIL_SCOPE, email)
