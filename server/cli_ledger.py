@@ -103,6 +103,8 @@ def _chains(settings: Settings, dsn: str, practitioner: str | None, *, say: bool
     if say:
         end = f"{report.misfits} do not fit" if report.misfits else "every chain is whole"
         print(f"{report.practitioners} practitioners, {report.states} states: {end}")  # noqa: T201
+        if report.leaving:
+            print(f"{report.leaving} are being deleted, of which some is gone")  # noqa: T201
     return {"practitioners": report.practitioners, "states": report.states, "wrong": wrong.rows}
 
 
