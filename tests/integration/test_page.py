@@ -340,3 +340,24 @@ async def test_a_module_is_refused_with_its_reasons_and_a_good_one_is_in_the_cat
     await page.get_by_label("Whose").select_option("true")
     await expect(page.locator(".ritual-card")).to_have_count(1)
     await expect(page.locator(".ritual-card")).to_contain_text("only yours")
+
+
+async def test_a_view_that_is_left_leaves_nothing_behind(people: People) -> None:
+    token = await people.account("Ana")
+    path = await people.space(token)
+    page = await people.page(token, path=path)
+    devtools = await page.context.new_cdp_session(page)
+
+    async def nodes() -> int:
+        await devtools.send("HeapProfiler.collectGarbage")
+        return int((await devtools.send("Memory.getDOMCounters"))["nodes"])
+
+    async def around(times: int) -> None:
+        for view in (*VIEWS[:2], path) * times:
+            await page.goto(f"{people.server.url}/#{view}")
+            await page.locator("h1:focus").wait_for()
+
+    await around(2)
+    before = await nodes()
+    await around(6)
+    assert await nodes() < 1.5 * before

@@ -5,7 +5,11 @@ import { inWords } from "./words.js";
 
 let made = 0;
 
-/** A labelled control. `kind` is an input's type, "textarea", or "select" with `options` [[value, label]]. */
+/**
+ * A labelled control. `kind` is an input's type, "textarea", or "select" with `options` [[value, label]]; the rest are
+ * attributes.
+ * @param {string} key @param {string} label @param {Record<string, any>} [about]
+ */
 export function field(key, label, { kind = "text", hint, options, value, optional, ...rest } = {}) {
   const id = `f${++made}`;
   const control = kind === "textarea" ? h("textarea") : kind === "select" ? h("select") : h("input", { type: kind });
@@ -25,7 +29,7 @@ export function folded(each, summary) {
   return { ...each, element: h("details.field-folded", null, h("summary", null, summary), each.element) };
 }
 
-/** A checkbox with its label beside it. */
+/** A checkbox with its label beside it. @param {string} key @param {string} label @param {{checked?: boolean, hint?: string}} [about] */
 export function tick(key, label, { checked = false, hint } = {}) {
   const id = `f${++made}`;
   const control = h("input", { type: "checkbox", id, name: key });
@@ -144,8 +148,8 @@ function required(fields) {
   return empty.length === 0;
 }
 
-/** What the fields hold, by key. */
-export function values(fields) {
+/** What the fields hold, by key. @returns {Record<string, any>} */
+function values(fields) {
   return Object.fromEntries(
     fields.map(({ key, control }) => [key, control.type === "checkbox" ? control.checked : control.value]),
   );

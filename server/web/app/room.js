@@ -116,7 +116,7 @@ export class Room extends EventTarget {
     if (!fresh) return;
     this.#count(event);
     if (kind === "updated") this.space = { ...this.space, ...body };
-    if (kind === "joined" || kind === "left") this.#comeOrGo(kind, from, body);
+    if (kind === "joined" || kind === "left") this.#comeOrGo(kind, from);
     if (kind.startsWith("ritual_")) this.#stage(kind, body, event.at);
     if (kind === "closed") this.#left("closed");
     this.#changed("log", { fresh: event });

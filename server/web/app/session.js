@@ -90,18 +90,18 @@ class Session extends EventTarget {
     this.me = client.practitioner;
     this.goodbye = null;
     this.dispatchEvent(new Event("me"));
-    this.dispatchEvent(new CustomEvent("connection", { detail: client.state }));
+    this.dispatchEvent(new Event("connection"));
   }
 
   #listen(client) {
     client.addEventListener("state", ({ detail }) => {
       if (client !== this.client) return;
       for (const room of this.rooms.values()) room.connection(client.state);
-      this.dispatchEvent(new CustomEvent("connection", { detail: client.state }));
+      this.dispatchEvent(new Event("connection"));
       if (client.state === "closed") this.#ended(detail?.error ?? client.error);
     });
     client.addEventListener("practitioner", ({ detail }) => client === this.client && this.#became(detail));
-    client.addEventListener("bye", ({ detail }) => this.dispatchEvent(new CustomEvent("bye", { detail })));
+    client.addEventListener("bye", () => this.dispatchEvent(new Event("bye")));
     client.own.addEventListener("event", ({ detail }) => {
       if (detail.event === "invitation") this.#invited({ ...detail.body, by: detail.from?.name, at: detail.at });
       this.dispatchEvent(new CustomEvent("own", { detail }));

@@ -3,7 +3,7 @@
 
 /** @param {"sessionStorage" | "localStorage"} which */
 function store(which) {
-  /** @param {(store: Storage) => string | null | void} work */
+  /** @param {(store: Storage) => any} work @returns {string | null} */
   const attempt = (work) => {
     try {
       return work(globalThis[which]) ?? null;

@@ -67,7 +67,7 @@ export class Chart {
 }
 
 /** The next of 1, 2, 5 times a power of ten. @param {number} value */
-export function nice(value) {
+function nice(value) {
   if (!(value > 0)) return 1;
   const power = 10 ** Math.floor(Math.log10(value));
   return (/** @type {number} */ ([1, 2, 5, 10].find((step) => step * power >= value))) * power;

@@ -55,7 +55,7 @@ export function badge() {
       timer = setTimeout(back, SETTLE_MS);
     } else settle();
   };
-  session.addEventListener("connection", ({ detail }) => session.signedIn && on(detail));
+  session.addEventListener("connection", () => session.signedIn && on(session.state));
   session.addEventListener("bye", () => {
     show("restarting", "The server restarts; back in a moment");
     clearTimeout(timer);

@@ -34,7 +34,7 @@ export function parametersOf(text) {
   });
 }
 
-/** When it opens: so many seconds from now, or at a time. Throws like the server does where that is none. */
+/** When it opens: so many seconds from now, or at a time. Throws like the server does where that is none. @param {Record<string, any>} values */
 function timesOf({ starts_in_s: within, at, opening_s: opening, integration_s: integration }) {
   const lasts = { opening_s: Number(opening), integration_s: Number(integration) };
   if (within !== "at") return { ...lasts, starts_in_s: Number(within) };

@@ -60,13 +60,10 @@ export function ring(room, me) {
     }
     const [r, psi] = meanOf(phases);
     const [x, y] = xy(psi, R * r);
-    for (const [shape, names] of [
-      [arrow, ["x2", "y2"]],
-      [tip, ["cx", "cy"]],
-    ]) {
-      shape.setAttribute(names[0], fixed(x));
-      shape.setAttribute(names[1], fixed(y));
-    }
+    arrow.setAttribute("x2", fixed(x));
+    arrow.setAttribute("y2", fixed(y));
+    tip.setAttribute("cx", fixed(x));
+    tip.setAttribute("cy", fixed(y));
     disc.setAttribute("r", fixed(R * r * 0.8));
     picture.classList.toggle("ring-alone", phases.length < 2);
     if (phases.length && !stillness() && !document.hidden) frame = requestAnimationFrame(place);

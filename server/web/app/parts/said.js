@@ -6,7 +6,7 @@ import { callThem, dateTime, timeOfDay, title } from "../words.js";
 const LONG = 1200;
 
 /** A message. Its body is any JSON: a text, or something that another kind of client said. */
-export function saidBy(event, { first, mine, who, mark, extra = null }) {
+export function saidBy(event, { first, mine, who, mark = null, extra = null }) {
   const { text, code } = words(event.body);
   const stamp = h("time", { datetime: event.at, title: dateTime(event.at) }, timeOfDay(event.at));
   const stored = mark ?? (mine ? h("span.mark-stored", null, `stored · ${event.offset}`) : null);

@@ -56,8 +56,8 @@ export function series(room) {
     const end = points.at(-1);
     last.toggleAttribute("hidden", !end);
     if (end) {
-      last.setAttribute("cx", x(end.t));
-      last.setAttribute("cy", y(end.r));
+      last.setAttribute("cx", x(end.t).toFixed(1));
+      last.setAttribute("cy", y(end.r).toFixed(1));
     }
     const text = sentence(points);
     label.textContent = text;

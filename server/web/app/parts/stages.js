@@ -43,13 +43,13 @@ export function stages(room, session) {
     } = room.ritual ?? {};
     if (stage === "gathering") return starts;
     if (stage === "opening")
-      return active ?? (opened && new Date(new Date(opened).getTime() + opening * 1000).toISOString());
+      return active ?? (opened && new Date(Date.parse(opened) + opening * 1000).toISOString());
     return stage === "integration" ? closes : null;
   };
   const tick = () => {
     const end = due();
     if (!end || !number) return;
-    const left = (new Date(end) - session.client.serverTime()) / 1000;
+    const left = (Date.parse(end) - session.client.serverTime()) / 1000;
     put(number, clock(left));
     arc?.style.setProperty("--left", String(Math.max(0, Math.min(1, left / span(room.ritual)))));
     const whole = Math.ceil(left);
@@ -166,7 +166,7 @@ const words = (stage) => STAGES.find(([key]) => key === stage)?.[1] ?? "Ending";
 
 /** How long the stage lasts in all, for the arc. */
 function span({ stage, starts_at: starts, began_at: began, opening_s: opening, integration_s: integration }) {
-  if (stage === "gathering") return began ? (new Date(starts) - new Date(began)) / 1000 : 60;
+  if (stage === "gathering") return began ? (Date.parse(starts) - Date.parse(began)) / 1000 : 60;
   return (stage === "opening" ? opening : integration) || 1;
 }
 

@@ -18,11 +18,13 @@ export function talk(room, me, session) {
     items,
   );
   const below = button("New messages below", () => toEnd(), { kind: "below", hidden: true });
-  const { element: writing, focus } = composer(room, session, () => toEnd());
-  const element = h("section.talk", { "aria-label": "Conversation" }, h("div.log-frame", null, log, below), writing);
+  const writing = composer(room, session, () => toEnd());
+  const element = h("section.talk", { "aria-label": "Conversation" }, h("div.log-frame", null, log, below), writing.element);
   const drawn = new Map();
   let loading = false;
   let stick = true;
+  let news = false;
+  let frame = null;
 
   const nearEnd = () => log.scrollHeight - log.scrollTop - log.clientHeight < NEAR_PX;
   const toEnd = () => {
@@ -55,8 +57,20 @@ export function talk(room, me, session) {
     { passive: true },
   );
 
+  /**
+   * Once a frame is enough for whoever looks, and costs nothing where nobody does; a page of the past is there at once.
+   * @param {{fresh?: any, older?: boolean}} [what]
+   */
+  const draw = ({ fresh, older: past = false } = {}) => {
+    news ||= fresh?.event === "message";
+    if (past) bring();
+    else frame ??= requestAnimationFrame(bring);
+  };
+
   /** Brings the screen to what the room has: what is there already stays, so that nothing is read out twice. */
-  const draw = ({ fresh } = {}) => {
+  const bring = () => {
+    cancelAnimationFrame(frame);
+    frame = null;
     older.hidden = !room.more;
     const wanted = rowsOf(room, me);
     const keys = new Set(wanted.map(({ key }) => key));
@@ -81,10 +95,15 @@ export function talk(room, me, session) {
       else items.insertBefore(known.element, place);
     }
     if (stick) toEnd();
-    else if (fresh?.event === "message") below.hidden = false;
+    else if (news) below.hidden = false;
+    news = false;
   };
-  draw();
-  return { element, draw, toEnd, focus };
+  bring();
+  const end = () => {
+    cancelAnimationFrame(frame);
+    writing.end();
+  };
+  return { element, draw, toEnd, end };
 }
 
 /** The rows of the log: days, separators, messages (grouped by who speaks), notices, what is on its way. */
@@ -111,7 +130,7 @@ function rowsOf(room, me) {
       before = null;
     }
     if (event.event === "message") {
-      const first = before?.from?.id !== event.from?.id || new Date(event.at) - new Date(before.at) > TOGETHER_MS;
+      const first = before?.from?.id !== event.from?.id || Date.parse(event.at) - Date.parse(before.at) > TOGETHER_MS;
       rows.push({
         key: event.offset,
         version: first,
@@ -207,6 +226,7 @@ function composer(room, session, sent) {
     go();
   });
   input.addEventListener("input", check);
-  room.addEventListener("change", ({ detail }) => detail.what === "connection" && check());
-  return { element: form, focus: () => input.focus() };
+  const line = ({ detail }) => detail.what === "connection" && check();
+  room.addEventListener("change", line);
+  return { element: form, end: () => room.removeEventListener("change", line) };
 }

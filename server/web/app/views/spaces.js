@@ -120,7 +120,7 @@ export function spaceFields(space = {}) {
   ];
 }
 
-/** What the server takes: numbers as numbers, an empty tradition as none. */
+/** What the server takes: numbers as numbers, an empty tradition as none. @param {Record<string, any>} values @returns {Record<string, any>} */
 export const spaceValues = ({ participant_limit: places, tradition, ...rest }) => ({
   ...rest,
   tradition: tradition.trim() || null,

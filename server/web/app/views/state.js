@@ -50,7 +50,7 @@ export async function state({ main }) {
     );
   };
   const again = () => attempt(() => Promise.all([draw(), history.reload(), drawRuns()]));
-  const own = ({ detail }) =>
+  const own = (/** @type {any} */ { detail }) =>
     ["archetypal_state_updated", "ritual_completed", "ritual_started"].includes(detail.event) && again();
   put(
     main,

@@ -62,7 +62,7 @@ function describing(told = {}) {
   ];
 }
 
-/** What the server takes. */
+/** What the server takes. @param {Record<string, any>} values */
 function described({ required_archetypes: archetypes, energy_requirements: energies, tradition, ...rest }) {
   return {
     ...rest,
