@@ -182,6 +182,12 @@ class Queries(Protocol):
     async def journal(self, kind: str, entity: str, after: int, limit: int) -> Any:
         """Events of an entity, opened."""
 
+    async def head(self, kind: str, entity: str) -> int:
+        """The number of an entity's last event."""
+
+    async def said(self, space: str, practitioner: str, after: int, limit: int, window: int) -> Any:
+        """Messages of a practitioner (where they are sealed, of anybody) among so many events of a space."""
+
     async def healthy(self) -> bool:
         """Whether storage answers."""
 
@@ -236,6 +242,7 @@ class Gateway:
         self.logins_by_email = RateLimit(settings.logins_per_minute_email * every, time.monotonic)
         self.registrations = RateLimit(settings.registrations_per_minute_address * every, time.monotonic)
         self.exports = RateLimit(settings.exports_per_minute * every, time.monotonic)
+        self.exporting: set[str] = set()
         self.erasure: Erasure | None = None
         self.client_limits = _client_limits(settings, guest=False)
         self.guest_limits = _client_limits(settings, guest=True)

@@ -72,18 +72,29 @@ class AccountQueries:
     async def journal(self, kind: str, entity: str, after: int, limit: int) -> list[JournalRow]:
         """Events of an entity, opened, without what the runtime remembers beside them."""
         rows = await self._reader.fetch(statement("queries/journal"), kind, entity, after, limit)
-        return [
-            JournalRow(
-                entity_id=entity,
-                seq=seq,
-                at=at,
-                event_type=event_type,
-                format=format_,
-                data=self._unseal.unseal(data, "journal", entity, seq),
-                stream_offset=offset,
-            )
-            for seq, at, event_type, format_, data, offset in rows
-        ]
+        return [self._event(entity, row) for row in rows]
+
+    async def head(self, kind: str, entity: str) -> int:
+        """The number of an entity's last event; 0 where it has none."""
+        row = await self._reader.fetchrow(statement("queries/head"), kind, entity)
+        return 0 if row is None or row["seq"] is None else int(row["seq"])
+
+    async def said(self, space: str, practitioner: str, after: int, limit: int, window: int) -> list[JournalRow]:
+        """Messages among the ``window`` events after ``after``: theirs, and where they are sealed others' too."""
+        rows = await self._reader.fetch(statement("queries/said"), space, practitioner, after, limit, window)
+        return [self._event(space, row) for row in rows]
+
+    def _event(self, entity: str, row: Any) -> JournalRow:
+        seq, at, event_type, format_, data, offset = row
+        return JournalRow(
+            entity_id=entity,
+            seq=seq,
+            at=at,
+            event_type=event_type,
+            format=format_,
+            data=self._unseal.unseal(data, "journal", entity, seq),
+            stream_offset=offset,
+        )
 
 
 def _rows(rows: Any) -> list[dict[str, Any]]:

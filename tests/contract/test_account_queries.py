@@ -180,3 +180,46 @@ async def test_invitations_lose_the_name_of_whoever_sent_them(
     loaded = (await stores["practitioner"].load([invited]))[invited].events
     found = [p.codec.decode(each.format, each.data) for each in loaded]
     assert [getattr(event, "by_name", None) for event in found] == [None, "departed", "Secret Name"]
+
+
+async def test_what_a_private_space_is_called_is_not_told_to_who_left_it(
+    postgres_backend: PostgresBackend, queries: Queries
+) -> None:
+    who = str(uuid4())
+    spaces = {
+        "left": space(access_level="private", name="left"),
+        "in": space(access_level="private", name="in"),
+        "own": space(access_level="private", name="own", facilitator_id=who),
+        "open": space(access_level="open", name="open"),
+    }
+    members = [member(each.values["id"], who, participant=name == "in") for name, each in spaces.items()]
+    await write(postgres_backend, *spaces.values(), *members)
+    told = {row["space_id"]: row["name"] for row in await queries.memberships(who, 10)}
+    expected = {each.values["id"]: None if name == "left" else name for name, each in spaces.items()}
+    assert told == expected
+
+
+@pytest.mark.parametrize("key", [None, b"k" * 32])
+async def test_what_somebody_said_is_found_window_by_window(
+    postgres_backend: PostgresBackend, key: bytes | None
+) -> None:
+    seal = Sealer(key) if key else None
+    hall, who, other = str(uuid4()), str(uuid4()), str(uuid4())
+    store = PostgresStore(
+        postgres_backend.dsn, kind="space", layout="l", shard=0, incarnation=postgres_backend.incarnation, seal=seal
+    )
+    postgres_backend.stores.append(store)
+    await store.acquire()
+    said = [e.Message(by=who if n % 10 == 0 else other, body=msgspec.Raw(b"%d" % n)) for n in range(1, 101)]
+    rows = [
+        JournalRow(entity_id=hall, seq=n, at=NOW, event_type="message", format=1, data=e.codec.encode(event))
+        for n, event in enumerate(said, start=1)
+    ]
+    await store.commit(Batch(journal=rows))
+    queries = Queries(postgres_backend.dsn, seal=seal)
+    assert (await queries.head("space", hall), await queries.head("space", who)) == (100, 0)
+    found = [row.seq for row in await queries.said(hall, who, 0, 100, 30)]
+    assert found == ([10, 20, 30] if key is None else list(range(1, 31)))
+    assert len(await queries.said(hall, who, 0, 2, 100)) == 2
+    assert await queries.said(hall, who, 100, 10, 50) == []
+    await queries.close()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import httpx
 import pytest
-from gateway_fakes import ALICE, World, world
+from gateway_fakes import ALICE, World, until, world
 
 from actors.practitioner import commands as p
 from actors.runtime.errors import ActorUnavailable, Conflict, NotFound
@@ -202,6 +203,20 @@ async def test_whoever_asks_while_their_account_is_deleted_is_nobody_any_more(
         body = {"password": ACCOUNT["password"], "new_password": "another labyrinth"}
         answer = await http.put("/api/users/password", json=body, headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")
+
+
+async def test_an_account_is_exported_once_at_a_time(w: World, http: httpx.AsyncClient) -> None:
+    headers = {"Authorization": f"Bearer {(await registered(w, http))['token']}"}
+    w.shards.refuse = gone_when(p.GetProfile)
+    w.shards.hold()
+    first = asyncio.create_task(http.get("/api/users/export", headers=headers))
+    await until(lambda: w.shards.held)
+    second = await http.get("/api/users/export", headers=headers)
+    assert (second.status_code, second.json()["code"]) == (429, "rate_limited")
+    assert second.headers["Retry-After"]
+    w.shards.release()
+    assert (await first).status_code == 401
+    assert w.gateway.exporting == set()
 
 
 async def test_two_deletions_at_once_both_say_that_it_is_done(w: World, http: httpx.AsyncClient) -> None:
