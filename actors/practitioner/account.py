@@ -19,7 +19,7 @@ from actors.practitioner.guards import own
 from actors.practitioner.state import PractitionerState, evolve
 from actors.runtime.codec import invalid
 from actors.runtime.entity import Context, Decision
-from actors.runtime.errors import Conflict, NotFound
+from actors.runtime.errors import Conflict, NotFound, Unauthenticated
 
 SESSIONS_MAX: Final = 64
 """Logins that count at once: every device of a person and then some; the oldest gives way."""
@@ -159,8 +159,10 @@ def update_profile(state: PractitionerState, command: c.UpdateProfile, context: 
 
 
 def enter(state: PractitionerState, command: c.Enter, context: Context) -> Decision:
-    """The session follows the practitioner's own stream."""
+    """The session follows the practitioner's own stream. Raises Unauthenticated."""
     own(state, context)
+    if command.login is not None and command.login not in state.sessions:
+        raise Unauthenticated("the token is unknown or has expired")
     return Decision(reply=profile_object(state), subscribe=True)
 
 

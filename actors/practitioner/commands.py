@@ -125,7 +125,13 @@ class PutArchetypalState(Command, frozen=True, kw_only=True, tag="put_archetypal
 
 
 class Enter(Command, frozen=True, kw_only=True, tag="enter", forbid_unknown_fields=True):
-    """A session of the account begins to follow the practitioner's own stream."""
+    """A session of the account begins to follow the practitioner's own stream.
+
+    ``login`` is the login that it came with: it may have ended since the gateway looked at it, and whoever does not follow yet
+    is not told of that.
+    """
+
+    login: Uuid | None = None
 
 
 class Farewell(Struct, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from aiohttp import WSMsgType
@@ -27,6 +27,7 @@ from actors.runtime.ports import StoreDown
 from actors.runtime.trace import request_id as current_request
 from actors.runtime.wire import Answer, Ask, Paged, Refused
 from server import tokens
+from server.local_user import ID as LOCAL
 from server.local_user import LocalLogin, local_practitioner
 from server.ws import protocol
 from server.ws.closing import TOO_MANY, UNAUTHENTICATED
@@ -36,7 +37,6 @@ from server.ws.session import Identity
 if TYPE_CHECKING:
     from server.ws.socket import Connection
 
-_ENTER: Final = practitioner.encode(practitioner.Enter())
 
 
 async def authenticate(connection: Connection, bearer: str | None, *, local: bool = False) -> None:
@@ -136,8 +136,10 @@ async def _ask_to_enter(
             done.set_result(failure)
 
     caller = Caller(owner, None, False, identity.uuid)
+    login = None if connection.auth_session == LOCAL else connection.auth_session
+    enter = practitioner.encode(practitioner.Enter(login=login))
     connection.gateway.router.link(Address("practitioner", owner)).ask(
-        lambda cid: Ask(cid, owner, _ENTER, caller, None, trace, False), entered
+        lambda cid: Ask(cid, owner, enter, caller, None, trace, False), entered
     )
     failure = await done
     if failure is not None:

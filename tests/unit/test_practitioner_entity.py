@@ -18,7 +18,7 @@ from actors.practitioner.entity import SESSIONS_MAX, PractitionerKind, display_n
 from actors.ritual.values import RunOutcome, run_id_of
 from actors.runtime.codec import from_wire, tag_of
 from actors.runtime.entity import NOTHING_OWED, AlarmFired, Attached, ConfirmClaim, EffectDone, Tick
-from actors.runtime.errors import Conflict, Forbidden, Invalid, NotFound, SanghaError, TooLarge
+from actors.runtime.errors import Conflict, Forbidden, Invalid, NotFound, SanghaError, TooLarge, Unauthenticated
 
 HISTORY = Path(__file__).parent / "histories" / "practitioner.json"
 """What the first version wrote: no rituals, no versions of the state."""
@@ -279,6 +279,16 @@ def test_entering_follows_the_own_stream() -> None:
     assert driver.kind.subscribes(c.Enter())
     assert not driver.kind.subscribes(c.GetProfile())
     assert decision.reply["email"] == "maya@example.org"
+
+
+def test_whoever_comes_with_a_login_that_ended_meanwhile_does_not_enter() -> None:
+    """A socket that does not follow yet is not told of the end, and would stay until the login's day is over."""
+    driver = registered()
+    open_session(driver, 5)
+    assert driver.do(c.Enter(login=uuid(5)), SELF).subscribe
+    driver.do(c.CloseSession(id=uuid(5)), SELF)
+    with pytest.raises(Unauthenticated):
+        driver.do(c.Enter(login=uuid(5)), SELF)
 
 
 def test_the_stream_is_the_practitioners_alone() -> None:
