@@ -93,6 +93,19 @@ async def test_two_tabs_of_one_account_are_the_same_person(people: People) -> No
     await expect(one.get_by_label("Who is here").locator("[data-person]")).to_have_count(1)
 
 
+async def test_leaving_in_one_tab_is_leaving_in_the_other(people: People) -> None:
+    path = await people.space(await people.account("Ana"))
+    token = await people.account("Bo")
+    one, two = await people.page(token, path=path), await people.page(token, path=path)
+    await one.get_by_role("button", name="Leave").click()
+    await one.get_by_role("dialog").get_by_role("button", name="Leave").click()
+    await expect(two.get_by_text("You have left this space.")).to_be_visible()
+    await two.get_by_role("link", name="To the spaces").click()
+    await two.get_by_role("link", name="Evening circle").first.click()
+    await say(two, "back again")
+    await expect(said(two, "back again").locator(".mark-stored")).to_have_count(1)
+
+
 async def test_a_guest_whose_session_another_tab_took_is_somebody_new_and_knows_it(people: People) -> None:
     path = await people.space(await people.account("Ana"))
     one = await people.page(path=path)

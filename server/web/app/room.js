@@ -9,6 +9,7 @@ const PAGE = 50;
 const MOST = 1000;
 const SERIES_S = 180;
 const STRANGERS = 1000;
+const SETTLE_MS = 500;
 const QUIET = /^(created|invited|renamed|ritual_(opening|active|aborting|integration))$/;
 
 export class Room extends EventTarget {
@@ -127,7 +128,15 @@ export class Room extends EventTarget {
     if (!from) return;
     if (kind === "joined") this.participants.add(from.id);
     else this.participants.delete(from.id);
+    if (kind === "left" && from.id === this.#session.me?.id) setTimeout(() => this.#leftElsewhere(from.id), SETTLE_MS);
     this.#changed("people");
+  }
+
+  /** We left in another tab. (After a resume it may be that we came in again: then both are told, one after the other.) */
+  #leftElsewhere(me) {
+    if (this.ended || this.participants.has(me)) return;
+    this.#left("left");
+    this.#stream.leave({ participant: true });
   }
 
   /** Keeps a numbered event in its place; false where it stands there already. */
