@@ -10,7 +10,7 @@
 /** The authentication's id on every connection (as the protocol writes it); requests count upward from the next. */
 export const AUTH_ID = 1;
 /** The server takes a retry only of one of the last 1,024 ids. */
-export const ID_WINDOW = 1024;
+const ID_WINDOW = 1024;
 
 const UTF8 = new TextEncoder();
 const ID_BYTES = '{"id":9007199254740991,'.length;

@@ -52,9 +52,9 @@ import { AUTH_ID, Requests } from "./requests.js";
 /** @typedef {{roundTripS: number, offsetS: number}} ClockSample One ping: the server's epoch seconds minus our clock. */
 
 export const WAITING = "waiting";
-export const AUTHENTICATING = "authenticating";
+const AUTHENTICATING = "authenticating";
 export const CONNECTED = "connected";
-export const CLOSING = "closing";
+const CLOSING = "closing";
 export const STOPPED = "stopped";
 
 /** The protocol's defaults, until the authentication's reply states the server's own. */
@@ -584,7 +584,7 @@ export class ClientState {
 }
 
 /** The id of the space in a reply, which has it as an id or as an object with one. @param {any} result @returns {string} */
-export function spaceId({ space }) {
+function spaceId({ space }) {
   return String(typeof space === "object" ? space.id : space);
 }
 
