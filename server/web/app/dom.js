@@ -44,7 +44,11 @@ export function h(spec, attributes, ...children) {
   return fill(element, attributes, children);
 }
 
-/** The same in SVG. @param {string} spec @param {Attributes} [attributes] @param {any[]} children @returns {SVGElement} */
+/**
+ * The same in SVG.
+ * @param {string} spec @param {Attributes} [attributes] @param {any[]} children
+ * @returns {SVGElement}
+ */
 export function svg(spec, attributes, ...children) {
   const [tag, ...classes] = spec.split(".");
   const element = document.createElementNS(SVG, tag);
@@ -58,13 +62,20 @@ export function put(element, ...children) {
   return element;
 }
 
-/** A stranger's name or title: isolated, so that right-to-left marks in it reorder nothing around it. @param {string} text */
+/**
+ * A stranger's name or title: isolated, so that right-to-left marks in it reorder nothing around it.
+ * @param {string} text
+ */
 export const name = (text) => h("bdi.name", null, text);
 
 /** A text of several lines that a stranger wrote. @param {string} text @param {string} [spec] */
 export const prose = (text, spec = "p.pre") => h(spec, { dir: "auto" }, text);
 
-/** A button. @param {any} label @param {() => void} onclick @param {Record<string, any>} [attributes] @returns {HTMLButtonElement} */
+/**
+ * A button.
+ * @param {any} label @param {() => void} onclick @param {Record<string, any>} [attributes]
+ * @returns {HTMLButtonElement}
+ */
 export const button = (label, onclick, { kind = "", ...rest } = {}) =>
   h(`button${kind && `.${kind}`}`, { type: "button", onclick, ...rest }, label);
 

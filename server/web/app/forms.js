@@ -29,7 +29,10 @@ export function folded(each, summary) {
   return { ...each, element: h("details.field-folded", null, h("summary", null, summary), each.element) };
 }
 
-/** A checkbox with its label beside it. @param {string} key @param {string} label @param {{checked?: boolean, hint?: string}} [about] */
+/**
+ * A checkbox with its label beside it.
+ * @param {string} key @param {string} label @param {{checked?: boolean, hint?: string}} [about]
+ */
 export function tick(key, label, { checked = false, hint } = {}) {
   const id = `f${++made}`;
   const control = h("input", { type: "checkbox", id, name: key });
@@ -172,7 +175,7 @@ export async function attempt(work) {
   }
 }
 
-/** A dialog that the Escape key closes, and whatever leads to another view; resolves with what `build(close)`'s buttons gave. */
+/** A dialog, closed by the Escape key and by whatever leads to another view; resolves with what `build(close)`'s buttons gave. */
 export function dialog(heading, build) {
   return new Promise((resolve) => {
     const id = `d${++made}`;

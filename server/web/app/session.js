@@ -1,8 +1,8 @@
 // Who is here: the client and its connection, the remembered token, the spaces that are joined (each a Room, which goes on
 // listening while another view is shown). There is one, `session`.
 //
-// A token is remembered for this tab alone, and on this device only where the person asked to stay signed in. The tab's own
-// comes first: a device may be shared, and a reload never makes somebody else of whoever is here.
+// A token is remembered for this tab alone, and on this device only where the person asked to stay signed in. The tab's
+// own comes first: a device may be shared, and a reload never makes somebody else of whoever is here.
 
 import { Client } from "/static/sangha.js";
 import { Room } from "./room.js";

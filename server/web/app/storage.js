@@ -1,5 +1,5 @@
-// What the browser keeps for the page: for this tab, or on this device. Where that is forbidden or full nothing is kept,
-// and the page works all the same.
+// What the browser keeps for the page: for this tab, or on this device. Where that is forbidden or full nothing is
+// kept, and the page works all the same.
 
 /** @param {"sessionStorage" | "localStorage"} which */
 function store(which) {

@@ -138,6 +138,8 @@ function ended(room, main) {
     not_found: "This space is closed.",
     forbidden: "You are no longer a member of this space.",
     full: "Your place was taken meanwhile; the space is full.",
+    protocol_violation: "The server said what this page does not understand. Loading the page anew may help.",
+    connection_lost: "The line to the server has ended.",
   };
   put(
     main,
