@@ -158,9 +158,11 @@ async def test_one_can_sign_out_without_a_line(people: People) -> None:
 
 async def test_a_view_that_cannot_be_reached_says_so_and_opens_when_the_line_is_back(people: People) -> None:
     page = await people.page(await people.account("Ana"), path="/spaces")
+    await page.clock.install()
     await page.context.set_offline(True)
     await page.get_by_role("link", name="Account").click()
     await expect(page.get_by_text("Opening…")).to_be_visible()
+    await page.clock.fast_forward(30_000)
     await expect(page.get_by_role("alert")).to_have_text("The server cannot be reached.")
     await page.context.set_offline(False)
     await page.get_by_role("button", name="Try again").click()
