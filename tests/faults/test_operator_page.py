@@ -88,5 +88,5 @@ async def kills_are_told(tab: Tab, server: RunningServer) -> None:
     await tab.context.set_offline(True)
     await tab.wait("() => document.querySelector('#state').textContent.startsWith('no answer for')")
     await tab.context.set_offline(False)
-    await tab.wait(SAYS, "the gateway answers again after")
-    assert await tab.page.locator("#state").text_content() == "watching"
+    await tab.wait("() => document.querySelector('#state').textContent === 'watching'")
+    assert await tab.page.evaluate(SAYS, "the gateway answers again after")
