@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from server.ws.socket import Connection
 
 
-
 async def authenticate(connection: Connection, bearer: str | None, *, local: bool = False) -> None:
     """Until the session stands, or the socket is closing or gone. ``local``: who says nothing is the local user."""
     deadline = asyncio.get_running_loop().time() + connection.gateway.settings.auth_timeout_s
