@@ -63,7 +63,7 @@ async def unnoticed(
     await asyncio.sleep(2)
     calm, uss = await pair.take(), gateway.memory_full_info().uss
     yield
-    during = quantile(await pair.take(), 0.99)
+    during = quantile(await pair.take_some(), 0.99)  # a crowd may be gone before anybody has said a word
     measured(f"beside {crowd}: p99 of others, calm", quantile(calm, 0.99) / 1_000)
     measured(f"beside {crowd}: p99 of others", during / 1_000)
     measured(f"beside {crowd}: p99 of the machine's own lateness", quantile(pair.late, 0.99) / 1_000)

@@ -19,6 +19,7 @@ from server.client import Client, Stream
 from .watching import account
 
 EVERY_S = 0.05
+ENOUGH = 20
 HOPS = 6
 """Processes that a message passes: this one, gateway, shard, PostgreSQL, gateway, this one."""
 ROOT = Path(__file__).parents[2]
@@ -87,6 +88,15 @@ class Pair:
         latencies, late = json.loads(line)
         self.late = sorted(late)
         return sorted(latencies)
+
+    async def take_some(self) -> list[float]:
+        """The latencies since the last time, and later ones where these are too few to tell anything."""
+        found, late = await self.take(), self.late
+        while len(found) < ENOUGH:
+            await asyncio.sleep(EVERY_S)
+            found, late = sorted(found + await self.take()), sorted(late + self.late)
+        self.late = late
+        return found
 
     def bearable(self, calm: list[float], floor_ms: float) -> float:
         """The p99 that others may see: twice the calm one, and what the machine itself was late by at each hop."""
