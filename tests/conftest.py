@@ -11,11 +11,16 @@ from uuid import uuid4
 import asyncpg
 import pytest
 from databases import dsn_of
+from hypothesis import settings
 
 from storage.embedded import EmbeddedPostgres
 from storage.migrate import migrate
 
 TEMPLATE = "sangha_template"
+
+# No test judges a time: on a busy machine an example takes as long as it takes.
+settings.register_profile("sangha", deadline=None)
+settings.load_profile("sangha")
 
 
 @pytest.fixture
