@@ -37,6 +37,7 @@ from actors.runtime.wire import (
     Dropped,
     Follow,
     Following,
+    History,
     Paged,
     Pushed,
     Refused,
@@ -513,19 +514,18 @@ class Gateway:
         self, address: Address, command: bytes, caller: Caller | None = None, operation: str | None = None
     ) -> Answer | Refused:
         """Ask an entity where the order with pushes does not matter (HTTP, checks)."""
-        done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        current = current_request.get()
-
-        def answered(message: Any) -> None:
-            if not done.done():
-                done.set_result(message)
-
+        current, (done, answered) = current_request.get(), _to_come()
         trace, on_answer = followed(self.tracer, f"ask {address.kind}", traceparent.get(), answered)
         self.router.link(address).ask(
             lambda cid: Ask(cid, address.id, command, caller, operation, current, False, trace), on_answer
         )
-        answer: Answer | Refused = await done
-        return answer
+        return await done
+
+    async def history(self, address: Address, after: int, limit: int, caller: Caller) -> Answer | Refused:
+        """Numbered events of an entity after an offset, oldest first."""
+        done, answered = _to_come()
+        self.router.link(address).ask(lambda cid: History(cid, address.id, after, limit, caller), answered)
+        return await done
 
     # --- housekeeping ----------------------------------------------------------------------------------------------
 
@@ -559,6 +559,17 @@ class Gateway:
             connection.transport.abort()
         for connection in [each for each in self._connections if each.expires_s <= now_s]:
             connection.close(UNAUTHENTICATED, "the token has expired")
+
+
+def _to_come() -> tuple[asyncio.Future[Answer | Refused], Callable[[Any], None]]:
+    """An answer to wait for, and what is called with it; who waited may be gone by then."""
+    done: asyncio.Future[Answer | Refused] = asyncio.get_running_loop().create_future()
+
+    def answered(message: Any) -> None:
+        if not done.done():
+            done.set_result(message)
+
+    return done, answered
 
 
 def _one_less(counter: Counter[str], key: str) -> None:

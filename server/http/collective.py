@@ -125,16 +125,16 @@ async def post_ritual(request: web.Request) -> web.Response:
     if body.action == "begin":
         return await _begin(request, body)
     if body.action == "join":
-        return await _change(request, body.space, c.Join())
+        return await change_space(request, body.space, c.Join())
     if body.action == "abort":
-        return await _change(request, body.space, command_of(c.AbortRitual, body))
+        return await change_space(request, body.space, command_of(c.AbortRitual, body))
     return await _read(request, body.space, c.GetRitual())
 
 
 async def abort_ritual(request: web.Request) -> web.Response:
     """End a group ritual, or take a scheduled one back: ``{space}``."""
     command = command_from(c.AbortRitual, {"ritual_run": request.match_info["ritual_run"]})
-    return await _change(request, (await body_of(request, SpaceBody)).space, command)
+    return await change_space(request, (await body_of(request, SpaceBody)).space, command)
 
 
 async def _begin(request: web.Request, body: GroupBody) -> web.Response:
@@ -160,11 +160,13 @@ async def _begin(request: web.Request, body: GroupBody) -> web.Response:
     return json_response(reply, status=201)
 
 
-async def _change(request: web.Request, name: str, command: c.SpaceCommand) -> web.Response:
+async def change_space(request: web.Request, name: str, command: c.SpaceCommand, *, status: int = 200) -> web.Response:
+    """Ask a space, by id or slug, to change. Raises whatever it refuses with, NotFound, Unauthenticated, StorageUnavailable."""
     caller = await caller_named(request)
     space = await read(space_of(gateway_of(request), name))
     operation = change_of(request, caller)
-    return json_response(await ask(request, Address("space", space), c.encode(command), caller, operation))
+    reply = await ask(request, Address("space", space), c.encode(command), caller, operation)
+    return json_response(reply, status=status)
 
 
 async def _read(request: web.Request, name: str, command: c.SpaceCommand) -> web.Response:

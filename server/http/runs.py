@@ -131,9 +131,9 @@ async def _outcome(request: web.Request, caller: Caller, ritual: str, fields: di
         instead = failure
     try:
         if instead is not None:
-            return json_response(await _ask_own(request, caller, p.AwaitRun(run=run_id_of(operation)), None))
+            return json_response(await ask_practitioner(request, caller, p.AwaitRun(run=run_id_of(operation))))
         command = from_wire(p.RunRitual, fields | {"brief": msgspec.to_builtins(brief), "ritual": ritual})
-        return json_response(await _ask_own(request, caller, command, operation))
+        return json_response(await ask_practitioner(request, caller, command, operation))
     except NotFound as unknown:
         result = await recorded_result(gateway, caller.practitioner, operation) if may_be_a_retry else None
         if result is None:
@@ -188,12 +188,13 @@ def _note(run: Any, fields: dict[str, Any]) -> p.AnnotateRun:
 
 
 async def _annotate(request: web.Request, caller: Caller, run: Any, fields: dict[str, Any]) -> bytes:
-    return await _ask_own(request, caller, _note(run, fields), change_of(request, caller))
+    return await ask_practitioner(request, caller, _note(run, fields), change_of(request, caller))
 
 
-async def _ask_own(
-    request: web.Request, caller: Caller, command: p.PractitionerCommand, operation: str | None
+async def ask_practitioner(
+    request: web.Request, caller: Caller, command: p.PractitionerCommand, operation: str | None = None
 ) -> bytes:
+    """The answer of the caller's own entity. Raises whatever it refuses with."""
     return await ask(request, Address("practitioner", caller.practitioner), p.encode(command), caller, operation)
 
 

@@ -5,7 +5,6 @@ A join over HTTP makes the caller a participant; nobody is present without a soc
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -14,16 +13,16 @@ from aiohttp import web
 from msgspec import Meta
 
 from actors.runtime.codec import Uuid
-from actors.runtime.entity import Address, Caller
-from actors.runtime.wire import History, Refused
+from actors.runtime.entity import Address
+from actors.runtime.wire import Refused
 from actors.space import commands as c
 from server import shapes
 from server.http.api import Example, Operation, body_of, command_of, query_of, routes_of
-from server.http.collective import SPACES, TAG, SpaceText, caller_named
+from server.http.collective import SPACES, TAG, SpaceText, change_space
 from server.http.context import ask, gateway_of, json_response
 from server.http.contract import ENTITY, at_most, body_like
 from server.http.paging import LIMIT
-from server.http.rituals import caller_of, change_of
+from server.http.rituals import caller_of
 from server.rituals import read
 from server.spaces import space_of
 from server.ws import protocol, results
@@ -107,22 +106,10 @@ async def history(request: web.Request) -> web.Response:
     """Numbered events after an offset, oldest first."""
     caller, query, address = await caller_of(request), query_of(request, HistoryQuery), await _space(request)
     limit = min(query.limit, gateway_of(request).settings.history_page)
-    return json_response(await _history(request, address, query.after, limit, caller))
-
-
-async def _history(request: web.Request, address: Address, after: int, limit: int, caller: Caller) -> bytes:
-    done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-
-    def answered(message: Any) -> None:
-        if not done.done():
-            done.set_result(message)
-
-    gateway_of(request).router.link(address).ask(lambda cid: History(cid, address.id, after, limit, caller), answered)
-    answer = await done
+    answer = await gateway_of(request).history(address, query.after, limit, caller)
     if isinstance(answer, Refused):
         raise protocol.from_refused(answer)
-    body: bytes = answer.body
-    return body
+    return json_response(answer.body)
 
 
 async def _space(request: web.Request) -> Address:
@@ -130,9 +117,7 @@ async def _space(request: web.Request) -> Address:
 
 
 async def _change(request: web.Request, command: c.SpaceCommand, status: int = 200) -> web.Response:
-    caller = await caller_named(request)
-    reply = await ask(request, await _space(request), c.encode(command), caller, change_of(request, caller))
-    return json_response(reply, status=status)
+    return await change_space(request, request.match_info["space"], command, status=status)
 
 
 _MAY: Final = (*ENTITY, "not_found", "forbidden", "conflict")

@@ -14,15 +14,14 @@ from actors.practitioner import commands as p
 from actors.practitioner.archetypal_state import ENTRIES_MAX, NAME_MAX
 from actors.practitioner.changes import CHANGES
 from actors.runtime.codec import from_wire
-from actors.runtime.entity import Address, Caller
 from server import shapes
 from server.http import replies
 from server.http.api import Example, Operation, body_of, query_of, routes_of
-from server.http.context import ask, gateway_of, json_response
+from server.http.context import gateway_of, json_response
 from server.http.contract import ENTITY, STORAGE, UUID_PATH, UuidText
 from server.http.paging import Page, Rows, id_in, limit_of, page_of, rows_response
 from server.http.rituals import caller_of, change_of
-from server.http.runs import parameters_of
+from server.http.runs import ask_practitioner, parameters_of
 from server.rituals import read, run_to_reflect
 
 TAG: Final = "State"
@@ -109,7 +108,7 @@ def routes() -> list[web.RouteDef]:
 async def current(request: web.Request) -> web.Response:
     """The state now, and its place in the chain."""
     caller = await caller_of(request)
-    return json_response(await _ask_own(request, caller, p.GetState()))
+    return json_response(await ask_practitioner(request, caller, p.GetState()))
 
 
 async def transform(request: web.Request) -> web.Response:
@@ -118,7 +117,7 @@ async def transform(request: web.Request) -> web.Response:
     parameters = parameters_of(body, "parameters")
     fields = {"transformation_type": body.transformation_type, "parameters": parameters}
     command = from_wire(p.TransformState, fields)
-    return json_response(await _ask_own(request, caller, command, change_of(request, caller)))
+    return json_response(await ask_practitioner(request, caller, command, change_of(request, caller)))
 
 
 async def history(request: web.Request) -> web.Response:
@@ -134,7 +133,7 @@ async def reflection(request: web.Request) -> web.Response:
     body = await body_of(request, ReflectionBody) if request.can_read_body else ReflectionBody()
     asked = body.session_id
     run = None if asked is None else await run_to_reflect(gateway_of(request), caller.practitioner, asked)
-    return json_response(await _ask_own(request, caller, p.Reflect(run=run), change_of(request, caller)))
+    return json_response(await ask_practitioner(request, caller, p.Reflect(run=run), change_of(request, caller)))
 
 
 async def insights(request: web.Request) -> web.Response:
@@ -143,12 +142,6 @@ async def insights(request: web.Request) -> web.Response:
     limit, before = page_of(request, query)
     rows = gateway_of(request).queries.insights(caller.practitioner, id_in(query.session_id), limit, before)
     return rows_response(await read(rows))
-
-
-async def _ask_own(
-    request: web.Request, caller: Caller, command: p.PractitionerCommand, operation: str | None = None
-) -> bytes:
-    return await ask(request, Address("practitioner", caller.practitioner), p.encode(command), caller, operation)
 
 
 OPERATIONS: Final = (
