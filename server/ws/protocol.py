@@ -28,7 +28,6 @@ UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a
 SLUG: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 COLLECTED_BYTES: Final = 2 * 1024
 """Smaller frames hold too little to wake the garbage collector."""
-_ANY_JSON: Final = frozenset({"body", "parameters", "ritual_schedule", "shared_state"})
 _STRING: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
 _NO_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 _AS_SQUARE: Final = bytes.maketrans(b"{}", b"[]")
@@ -248,6 +247,12 @@ REQUESTS: Final[dict[str, type[Request]]] = {
     "history": History,
 }
 
+_ANY_JSON: Final = frozenset({"body", "parameters", "ritual_schedule", "shared_state"})
+_ANY_JSON_OF: Final = {
+    known: tuple(field for field in known.__struct_fields__ if field in _ANY_JSON) for known in REQUESTS.values()
+}
+"""Fields whose values may be any JSON, by type: found once and not for each frame."""
+
 NOT_YET: Final = frozenset({"eustress.subscribe"})
 """Requests of the protocol that this server does not serve: a plain refusal that does not count as malformed."""
 
@@ -316,7 +321,7 @@ def _parsed(data: bytes, max_depth: int) -> Frame:
     except msgspec.ValidationError as failure:
         wrong = field_error(failure)
         raise Rejected(request_id, invalid(wrong.path, wrong.message)) from None
-    for field in _ANY_JSON.intersection(known.__struct_fields__):
+    for field in _ANY_JSON_OF[known]:
         if field in value:
             msgspec.structs.force_setattr(request, field, msgspec.Raw(orjson.dumps(value[field])))
     return Frame(request, hash(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)) or 1)
