@@ -21,7 +21,7 @@ import psutil
 import pytest
 import pytest_asyncio
 from fuzz.frames import Wire, frame, text, upgrade
-from fuzz.pair import Pair, quantile
+from fuzz.pair import ENOUGH, Pair, quantile
 from fuzz.watching import account
 from harness import RunningServer, measured, until
 
@@ -60,10 +60,9 @@ async def unnoticed(
     """What happens within disturbs neither the two who talk nor the gateway's memory."""
     gateway = psutil.Process(await server.pid_of("gateway/0"))
     await pair.take()
-    await asyncio.sleep(2)
-    calm, uss = await pair.take(), gateway.memory_full_info().uss
+    calm, uss = await pair.take(ENOUGH), gateway.memory_full_info().uss
     yield
-    during = quantile(await pair.take_some(), 0.99)  # a crowd may be gone before anybody has said a word
+    during = quantile(await pair.take(ENOUGH), 0.99)  # a crowd may be gone before anybody has said a word
     measured(f"beside {crowd}: p99 of others, calm", quantile(calm, 0.99) / 1_000)
     measured(f"beside {crowd}: p99 of others", during / 1_000)
     measured(f"beside {crowd}: p99 of the machine's own lateness", quantile(pair.late, 0.99) / 1_000)

@@ -1,9 +1,10 @@
 """Two well-behaved clients that talk while others do not: ``python -m tests.fuzz.pair URL`` prints the latencies in ms.
 
 A process of its own, so that what the fuzzer itself costs is not taken for the server's. As often as it is told to by a line
-on standard input, it prints a JSON line: ``[latencies, lateness]`` since the last time, in ms. A latency is from the sending to
-the other's hearing; lateness is how much later than asked for this process itself was woken, which the server has no part in:
-on a machine where others want the processor, each of the processes that a message passes waits like that.
+on standard input, which says how many have to be there, it prints a JSON line: ``[latencies, lateness]`` since the last time,
+in ms. A latency is from the sending to the other's hearing; lateness is how much later than asked for this process itself was
+woken, which the server has no part in: on a machine where others want the processor, each of the processes that a message
+passes waits like that.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from server.client import Client, Stream
 from .watching import account
 
 EVERY_S = 0.05
-ENOUGH = 20
+ENOUGH = 40
+"""Latencies of two seconds."""
 HOPS = 6
 """Processes that a message passes: this one, gateway, shard, PostgreSQL, gateway, this one."""
 ROOT = Path(__file__).parents[2]
@@ -35,9 +37,13 @@ async def talk(url: str) -> None:
         async with speaker.join(space["id"]), listener.join(space["id"]) as heard:
             latencies: list[float] = []
             late: list[float] = []
+            heard_more = asyncio.Event()
             work = asyncio.create_task(_speak(speaker, space["id"], late))
-            hearing = asyncio.create_task(_hear(heard, latencies))
-            while await lines.readline():
+            hearing = asyncio.create_task(_hear(heard, latencies, heard_more))
+            while line := await lines.readline():
+                while len(latencies) < int(line):
+                    heard_more.clear()
+                    await heard_more.wait()
                 print(json.dumps([latencies, late]), flush=True)  # noqa: T201 - this is what it is for
                 latencies.clear()
                 late.clear()
@@ -54,11 +60,12 @@ async def _speak(speaker: Client, space: str, late: list[float]) -> None:
         late.append((time.monotonic() - asleep - EVERY_S) * 1_000)
 
 
-async def _hear(heard: Stream, latencies: list[float]) -> None:
+async def _hear(heard: Stream, latencies: list[float], heard_more: asyncio.Event) -> None:
     async for event in heard:
         if event.event == "message":
             took_ms = (time.monotonic() - event.body) * 1_000
             latencies.append(took_ms)
+            heard_more.set()
 
 
 class Pair:
@@ -77,26 +84,17 @@ class Pair:
         await self.take()
         return self
 
-    async def take(self) -> list[float]:
-        """The latencies since the last time, sorted; ms."""
+    async def take(self, at_least: int = 0) -> list[float]:
+        """The latencies since the last time, sorted; ms. Where they are too few to tell anything, later ones with them."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(b"\n")
+        self._process.stdin.write(b"%d\n" % at_least)
         line = await asyncio.wait_for(self._process.stdout.readline(), 60)
         if not line:
             raise ConnectionError("the well-behaved pair ended")
         latencies, late = json.loads(line)
         self.late = sorted(late)
         return sorted(latencies)
-
-    async def take_some(self) -> list[float]:
-        """The latencies since the last time, and later ones where these are too few to tell anything."""
-        found, late = await self.take(), self.late
-        while len(found) < ENOUGH:
-            await asyncio.sleep(EVERY_S)
-            found, late = sorted(found + await self.take()), sorted(late + self.late)
-        self.late = late
-        return found
 
     def bearable(self, calm: list[float], floor_ms: float) -> float:
         """The p99 that others may see: twice the calm one, and what the machine itself was late by at each hop."""
