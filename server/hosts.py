@@ -128,6 +128,7 @@ class ShardHost(Host):
         if self.layout.own:
             self.run(self._retire_when_idle(shard))
         log.info("shard ready, epoch %d", epoch)
+        self.settled()
         self.address_known.set_result(address)
 
     async def _acquire(self, store: PostgresStore) -> int:
@@ -241,6 +242,7 @@ class GatewayHost(Host):
         erasure = gateway.erasure = Erasure(gateway, Scrubber(deployment.dsn, seal=sealer(self.settings)))
         self.run(erasure.run())
         log.info("gateway ready on port %d", deployment.port)
+        self.settled()
         self.started.set()
 
     async def _topology(self) -> dict[str, Any]:
