@@ -9,7 +9,7 @@ valid from birth as far as its type can say.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Final, Generic, TypeVar, cast
 
 import msgspec
@@ -149,6 +149,11 @@ class Kept:
 
     events: ClassVar[Codec[Any]]
     states: ClassVar[Codec[Any]]
+    versioned: ClassVar[tuple[str, ...]] = ()
+
+    def restored(self, state: Any, table: str, rows: Sequence[tuple[Any, ...]]) -> Any:
+        """All of the state is in the journal."""
+        return state
 
     def shown(self, published: Any, state: Any) -> Any:
         """What was published stays as it was."""

@@ -214,6 +214,34 @@ class Purge(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     limit: int
 
 
+class Begin(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A version of a row of a versioned table begins and holds until it is ended. ``values`` are in the order of the table's
+    columns without those that an ``End`` sets."""
+
+    table: str
+    values: tuple[Any, ...]
+
+
+class End(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The version of a row that began in ``since`` no longer holds from ``until`` on. ``key`` as the table names it."""
+
+    table: str
+    key: tuple[str, ...]
+    since: int
+    until: int
+    at: datetime
+
+
+class Trim(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """At most ``limit`` of an entity's rows in a table that ended before a time are no more. What a row of another table still
+    shows stays; the statement says which."""
+
+    table: str
+    entity_id: str
+    before: datetime
+    limit: int
+
+
 class ConfirmClaim(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The claimed name is the entity's for good."""
 
@@ -228,7 +256,7 @@ class ReleaseClaim(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     name: str
 
 
-Row = Upsert | Delete | Purge | ConfirmClaim | ReleaseClaim
+Row = Upsert | Delete | Purge | Begin | End | Trim | ConfirmClaim | ReleaseClaim
 
 EVERYTHING: Final = 2**31 - 1
 """As a Decision's ``forget``: all events, however many."""
@@ -242,6 +270,9 @@ class EntityKind(Protocol):
     """Of events and checkpoints as written now; older ones pass through ``upcast``."""
     sealed: ClassVar[bool]
     """Whether journal, replies and checkpoints are sealed when there is a key."""
+    versioned: ClassVar[tuple[str, ...]]
+    """Versioned tables whose live rows are part of the state and not of the journal; the state is then mutable. After the
+    fold of the journal an activation hands them to ``restored``, table by table in this order, many at a time."""
 
     def initial(self, entity_id: str) -> Any:
         """The state before any event."""
@@ -270,6 +301,9 @@ class EntityKind(Protocol):
 
     def evolve(self, state: Any, event: Any, at: datetime) -> Any:
         """The state after the event. Never fails on an event that was once decided."""
+
+    def restored(self, state: Any, table: str, rows: Sequence[tuple[Any, ...]]) -> Any:
+        """The state with live rows of a versioned table; no rows: the table is at its end. Of a kind with ``versioned``."""
 
     def rows(self, event: Any, state: Any, at: datetime) -> Iterable[Row]:
         """What the event, which led to ``state``, makes of the tables."""
