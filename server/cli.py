@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from server import cli_bench, cli_ledger, cli_ritual, logs, ray_environment
+from server import cli_bench, cli_ledger, cli_ritual, cli_token, logs, ray_environment
 from server.cli_common import DataDir, Port, Url, fail, find_server, find_topology, read_settings
 from server.deployment import WORKERS
 
@@ -179,6 +179,7 @@ def demo(
         _run(run_demo(url or found.socket, practitioners=practitioners, seconds=seconds, console=Console(), ssl=ssl))
 
 
+cli_token.register(app)
 cli_ledger.register(app)  # here, so that the help tells of serve first
 
 

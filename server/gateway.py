@@ -100,6 +100,8 @@ class AuthSession(Protocol):
     id: Any
     practitioner_id: Any
     expires_at: Any
+    service: Any
+    service: str | None
 
 
 class Queries(Protocol):
@@ -155,6 +157,12 @@ class Queries(Protocol):
 
     async def logins(self, practitioner: str) -> Any:
         """Logins of a practitioner that count."""
+
+    async def service_tokens(self, accounts: list[str]) -> Any:
+        """Tokens of services' accounts that count, newest first."""
+
+    async def eustress_room(self, name: str) -> tuple[bool, int]:
+        """Whether there is a Eustress space of this name, and how many there are."""
 
     async def was_login(self, token_hash: bytes) -> bool:
         """Whether a token was ever somebody's."""

@@ -38,6 +38,7 @@ class LocalLogin(NamedTuple):
     id: str = ID
     practitioner_id: str = ID
     expires_at: datetime = datetime.max.replace(tzinfo=UTC)
+    service: str | None = None
 
 
 def may_be_local(client: Client, headers: Mapping[str, str], host: str, origins: Origins) -> bool:

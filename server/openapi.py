@@ -63,6 +63,11 @@ REASONS: Final = {
 SECURITY: Final = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "The token that register and login answer with."},
     "admin": {"type": "http", "scheme": "bearer", "description": "The admin token: a file in the data directory."},
+    "service": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "A token of the service: `sangha token --service eustress` makes one. The local user needs none.",
+    },
 }
 HEADERS: Final = {
     "RequestId": {"description": "The request's id; the log has it too.", "schema": {"type": "string"}},
@@ -201,6 +206,8 @@ def _security(operation: Operation) -> list[Schema]:
         "practitioner": [{"bearer": []}],
         "admin": [{"admin": []}],
         "admin_or_local": [{"admin": []}, {}],
+        "engine": [{"service": []}, {}],
+        "engine_or_admin": [{"service": []}, {"admin": []}, {}],
     }[operation.access]
 
 
@@ -273,14 +280,15 @@ def _request_body(
     if shown is None:
         return None
     plain = [each for each in operation.examples if each.form is None]
-    content = {JSON: {"schema": schemas.of(shown)} | _examples(plain, recorded, lambda each: each.body)}
+    content = {operation.body_media: {"schema": schemas.of(shown)} | _examples(plain, recorded, lambda each: each.body)}
     if operation.form_shown is not None:
         forms = [each for each in operation.examples if each.form is not None]
         content[FORM] = {"schema": schemas.of(operation.form_shown)} | _examples(
             forms, recorded, lambda each: each.body
         )
-    most = operation.body_bytes or settings.request_body_bytes
-    return {"required": not operation.body_optional, "description": f"At most {most} bytes.", "content": content}
+    most = settings.request_body_bytes if operation.body_bytes is None else operation.body_bytes
+    bound = f"At most {most} bytes." if most else "Of any length."
+    return {"required": not operation.body_optional, "description": bound, "content": content}
 
 
 def _examples(examples: Iterable[Example], recorded: Mapping[str, Recorded], take: Callable[[Recorded], Any]) -> Schema:

@@ -35,6 +35,10 @@ class AccountQueries:
         """``{id, created_at, expires_at}`` of the logins that count, newest first."""
         return _rows(await self._reader.fetch(statement("queries/logins"), practitioner))
 
+    async def service_tokens(self, accounts: list[str]) -> list[dict[str, Any]]:
+        """``{id, service, name, created_at, expires_at}`` of the tokens of services' accounts that count, newest first."""
+        return _rows(await self._reader.fetch(statement("queries/service_tokens"), accounts))
+
     async def was_login(self, token_hash: bytes) -> bool:
         """Whether the token was somebody's, however it ended."""
         return await self._reader.fetchrow(statement("queries/was_login"), token_hash) is not None

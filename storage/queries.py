@@ -19,12 +19,14 @@ from storage.statements import statement
 
 
 class AuthSession(msgspec.Struct, frozen=True, kw_only=True):
-    """A login that counts now."""
+    """A login that counts now. ``service``: a program's, and good for that service alone."""
 
     id: str
     practitioner_id: str
     created_at: datetime
     expires_at: datetime
+    service: str | None = None
+    name: str | None = None
 
 
 class Queries(RitualQueries, AccountQueries):
@@ -43,6 +45,8 @@ class Queries(RitualQueries, AccountQueries):
             practitioner_id=str(row["practitioner_id"]),
             created_at=row["created_at"],
             expires_at=row["expires_at"],
+            service=row["service"],
+            name=row["name"],
         )
 
     async def spaces(
@@ -73,6 +77,11 @@ class Queries(RitualQueries, AccountQueries):
         """How many open spaces they facilitate."""
         row = await self._reader.fetchrow(statement("queries/count_spaces"), facilitator_id)
         return 0 if row is None else int(row["count"])
+
+    async def eustress_room(self, name: str) -> tuple[bool, int]:
+        """Whether there is a Eustress space of this name, and how many there are."""
+        row = await self._reader.fetchrow(statement("eustress/count_spaces"), name)
+        return (False, 0) if row is None else (bool(row["known"]), int(row["count"]))
 
     async def healthy(self) -> bool:
         """Whether the database answers."""

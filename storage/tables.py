@@ -61,7 +61,7 @@ TABLES: Final[Mapping[str, Table]] = {
         insert_only=True,
     ),
     "auth_sessions": _table(
-        "id practitioner_id token_hash created_at expires_at revoked_at",
+        "id practitioner_id token_hash created_at expires_at revoked_at service name",
         "id practitioner_id token_hash expires_at",
         unique="token_hash",
         references={"practitioner_id": "practitioners"},
@@ -72,6 +72,22 @@ TABLES: Final[Mapping[str, Table]] = {
         "id name purpose",
         unique="slug",
         sealed="shared_state",  # has a group's collective state, which of a group of one is that one's
+    ),
+    "eustress_archives": _table(
+        "id space_name from_version to_version from_time to_time files created_at",
+        "id space_name from_version to_version to_time files",
+    ),
+    "eustress_epochs": _table(
+        "id space_name snapshot_ids start_time end_time sample_count stats created_at consolidated_into",
+        "id space_name snapshot_ids start_time end_time sample_count stats",
+    ),
+    "eustress_markers": _table(
+        "id space_name version timestamp reason metadata created_at", "id space_name version timestamp reason metadata"
+    ),
+    "eustress_spaces": _table(
+        "id created_at changed_at version entity_count connection_count sacred_count hierarchy_depth scene_bytes"
+        " entities_seen changes unresolved snapshots last_snapshot policy horizon",
+        "id created_at changed_at version policy",
     ),
     "oracle_insights": _table(
         "id session_id insight_type archetypal_analysis integration_suggestions symbolic_emergence oracle_model"

@@ -19,10 +19,11 @@ from actors.practitioner.guards import own
 from actors.practitioner.state import PractitionerState, evolve
 from actors.runtime.codec import invalid
 from actors.runtime.entity import Context, Decision
-from actors.runtime.errors import Conflict, NotFound, Unauthenticated
+from actors.runtime.errors import Conflict, Full, NotFound, Unauthenticated
 
 SESSIONS_MAX: Final = 64
-"""Logins that count at once: every device of a person and then some; the oldest gives way."""
+"""Logins that count at once: every device of a person and then some; the oldest gives way. Not of a service's: an engine would
+stop for another's sake, so a further one is refused."""
 
 
 def display_name(profile: Mapping[str, Any]) -> str | None:
@@ -78,14 +79,21 @@ def _json(where: str, text: bytes) -> msgspec.Raw:
 
 
 def open_session(state: PractitionerState, command: c.OpenSession, context: Context) -> Decision:
-    """A login."""
+    """A login. Raises Full for one more of a service than may be."""
     own(state, context)
     if command.expires_at <= context.now:
         raise invalid("expires_at", "is past")
     if command.id in state.sessions:
         raise Conflict("the session exists already")
+    if command.service is not None and sum(s.expires_at > context.now for s in state.sessions.values()) >= SESSIONS_MAX:
+        raise Full(f"at most {SESSIONS_MAX} tokens of one service; revoke one")
     session = e.AuthSession(
-        id=command.id, token_hash=command.token_hash, created_at=context.now, expires_at=command.expires_at
+        id=command.id,
+        token_hash=command.token_hash,
+        created_at=context.now,
+        expires_at=command.expires_at,
+        service=command.service,
+        name=command.name,
     )
     events = (*_pruned(state, context.now), e.SessionOpened(session=session))
     return Decision(events=events, reply={"session": session.id, "expires_at": session.expires_at})

@@ -38,6 +38,7 @@ PasswordHash = Annotated[str, Meta(min_length=1, max_length=255, description="Ar
 PrivacyLevel = Literal["private", "community", "public"]
 Instant = Annotated[datetime, Meta(tz=True)]
 TokenHash = Annotated[bytes, Meta(min_length=16, max_length=64)]
+ServiceName = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,31}$(?!\n)")]
 Intention = Annotated[str, Meta(max_length=INTENTION_MAX, pattern=r"^[^\x00]*$")]
 LongText = Annotated[str, Meta(max_length=20_000, pattern=r"^[^\x00]*$")]
 Rating = Annotated[int, Meta(ge=1, le=10)]
@@ -75,11 +76,13 @@ class Register(Command, frozen=True, kw_only=True, tag="register", forbid_unknow
 
 
 class OpenSession(Command, frozen=True, kw_only=True, tag="open_session", forbid_unknown_fields=True):
-    """A login. The token itself is known to the client alone."""
+    """A login. The token itself is known to the client alone. ``service``: a program's, for that alone; ``name`` tells which."""
 
     id: Uuid
     token_hash: TokenHash
     expires_at: Instant
+    service: ServiceName | None = None
+    name: ShortText | None = None
 
 
 class CloseSession(Command, frozen=True, kw_only=True, tag="close_session", forbid_unknown_fields=True):

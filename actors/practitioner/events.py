@@ -45,12 +45,14 @@ class Profile(Struct, frozen=True, kw_only=True):
 
 
 class AuthSession(Struct, frozen=True, kw_only=True):
-    """A login that counts until it ends. The token is kept as its hash only."""
+    """A login that counts until it ends. The token is kept as its hash only. ``service`` is None for a person's."""
 
     id: str
     token_hash: bytes
     created_at: datetime
     expires_at: datetime
+    service: str | None = None
+    name: str | None = None
 
 
 class Registered(Struct, frozen=True, kw_only=True, tag="registered"):

@@ -89,14 +89,14 @@ def routes() -> list[web.RouteDef]:
 
 async def list_logins(request: web.Request) -> web.Response:
     """The caller's logins, newest first."""
-    session = await auth_session(request)
+    session = await auth_session(request, services=True)
     rows = await read(gateway_of(request).queries.logins(str(session.practitioner_id)))
     return rows_response([row | {"current": row["id"] == str(session.id)} for row in rows])
 
 
 async def close_login(request: web.Request) -> web.Response:
     """204; sockets that came with it close at once, wherever they are."""
-    session, named = await auth_session(request), request.match_info["id"]
+    session, named = await auth_session(request, services=True), request.match_info["id"]
     asked = str(session.id) if named == CURRENT else ritual_id(named)
     if asked is None or not await _close(request, str(session.practitioner_id), c.CloseSession(id=asked)):
         raise NotFound("there is no such login of yours")
@@ -105,7 +105,7 @@ async def close_login(request: web.Request) -> web.Response:
 
 async def close_logins(request: web.Request) -> web.Response:
     """All others, or all."""
-    session, which = await auth_session(request), query_of(request, WhichLogins)
+    session, which = await auth_session(request, services=True), query_of(request, WhichLogins)
     command = c.CloseSession(keep=None if which.all else str(session.id))
     closed = await _close(request, str(session.practitioner_id), command)
     return json_response({"sessions": closed})

@@ -24,6 +24,8 @@ __all__ += ["query_of", "routes_of"]
 T = TypeVar("T", bound=msgspec.Struct)
 C = TypeVar("C")
 
+SEGMENT: Final = "[^/]+"
+"""Of a path. aiohttp's own has no braces, and the name of a Eustress space may."""
 _NUMBERS: Final = (msgspec.inspect.IntType, msgspec.inspect.FloatType, msgspec.inspect.BoolType)
 _LISTS: Final = (msgspec.inspect.ListType, msgspec.inspect.VarTupleType)
 
@@ -46,7 +48,7 @@ def routes_of(operations: Iterable[Operation]) -> list[web.RouteDef]:
 def _routed(operation: Operation) -> str:
     parts = operation.path.split("/")
     return "/".join(
-        f"{{{part[1:-1]}:{UUID_PATH}}}" if part.startswith("{") and part[1:-1] not in operation.params else part
+        f"{{{part[1:-1]}:{SEGMENT if part[1:-1] in operation.params else UUID_PATH}}}" if part.startswith("{") else part
         for part in parts
     )
 

@@ -15,6 +15,7 @@ from actors.runtime.errors import BadRequest, Draining, Forbidden, Internal, Not
 from actors.runtime.trace import request_id as current_request
 from server.http import (
     account,
+    admin_tokens,
     asyncapi_document,
     collective,
     documents,
@@ -68,7 +69,19 @@ def build(gateway: Gateway) -> web.Application:
     app.on_response_prepare.append(dress)
     app[UPLOADS] = Uploads(time.monotonic, lifted=settings.lab)
     of_accounts = (users, account, export)
-    resources = (operations, metrics, pages, asyncapi_document, *of_accounts, rituals, runs, state, collective, spaces)
+    resources = (
+        operations,
+        admin_tokens,
+        metrics,
+        pages,
+        asyncapi_document,
+        *of_accounts,
+        rituals,
+        runs,
+        state,
+        collective,
+        spaces,
+    )
     for resource in resources:
         app.add_routes(resource.routes())
     documents.install(app, resources)

@@ -5,6 +5,7 @@ Handlers raise ``SanghaError`` and nothing else; ``app`` makes problems of them.
 
 from __future__ import annotations
 
+import hmac
 import re
 import secrets
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from aiohttp import web
 
 from actors.runtime.codec import from_wire, invalid
 from actors.runtime.entity import Address, Caller
-from actors.runtime.errors import BadRequest, StorageUnavailable, Unauthenticated
+from actors.runtime.errors import BadRequest, Forbidden, StorageUnavailable, Unauthenticated
 from actors.runtime.ports import StoreDown
 from actors.runtime.wire import Refused
 from server import tokens
@@ -78,8 +79,23 @@ def is_local(request: web.Request) -> bool:
     return may_be_local(client(request), request.headers, host_of(request), request.app[ORIGINS])
 
 
-async def auth_session(request: web.Request) -> Any:
-    """The login that the request comes with. Raises Unauthenticated, StorageUnavailable."""
+def has_admin_token(request: web.Request) -> bool:
+    """Whether the request comes with the admin token."""
+    known, token = gateway_of(request).admin_token, bearer(request)
+    return known is not None and token is not None and hmac.compare_digest(known.encode(), token.encode())
+
+
+async def auth_session(request: web.Request, *, services: bool = False) -> Any:
+    """The login that the request comes with; a service's only where ``services`` may be. Raises Unauthenticated, Forbidden,
+    StorageUnavailable."""
+    found = await any_session(request)
+    if found.service is not None and not services:
+        raise Forbidden(f"this is a token of the service {found.service}, which is no practitioner's login")
+    return found
+
+
+async def any_session(request: web.Request) -> Any:
+    """The same, of a person or a service. Raises Unauthenticated, StorageUnavailable."""
     token = bearer(request)
     if token is None and is_local(request):
         await local_practitioner(gateway_of(request))

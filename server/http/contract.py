@@ -15,12 +15,15 @@ from msgspec import UNSET, Meta, UnsetType
 
 Handler = Callable[[Any], Awaitable[Any]]
 """From a request to a response; ``api`` knows them by aiohttp's names."""
-Access = Literal["anyone", "viewer", "practitioner", "admin", "admin_or_local"]
+Access = Literal["anyone", "viewer", "practitioner", "admin", "admin_or_local", "engine", "engine_or_admin"]
 """``viewer``: with a login more is seen, without one what is public. ``practitioner``: a login is needed.
-``admin_or_local``: from the machine itself nothing is needed, from elsewhere the admin token."""
+``admin_or_local``: from the machine itself nothing is needed, from elsewhere the admin token. ``engine``: a token of the service,
+or the local user; ``engine_or_admin``: or the admin token."""
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 JSON: Final = "application/json"
+NDJSON: Final = "application/x-ndjson"
+"""A JSON text a line."""
 MAXIMUM_SETTING: Final = "x-maximum-setting"
 """In a field's JSON schema: the setting that is its greatest value. Never served: the document has the value."""
 KEY_PATTERN: Final = r"^[\x21-\x7e]{1,200}$(?!\n)"
@@ -140,11 +143,13 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     form_shown: Any = None
     """The same as a multipart form."""
     body_bytes: int | None = None
-    """The body's own bound, where it is not the setting ``request_body_bytes``."""
+    """The body's own bound, where it is not the setting ``request_body_bytes``; 0: none."""
+    body_media: str = JSON
+    """Of NDJSON the body's type is a line's, and an example's body is the text."""
     query: Any = None
     """The type of the query's parameters, or None."""
     reply: Any = None
-    """The type of the JSON answer; None is an empty 204, or what ``media`` says."""
+    """The type of the JSON answer (of NDJSON, of a line); None is an empty 204, or what ``media`` says."""
     status: int = 200
     more_replies: Mapping[int, Any] = {}
     """Other statuses that are no errors, and their types; a tuple: one of them."""

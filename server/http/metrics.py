@@ -7,7 +7,6 @@ the server does; anybody else with the admin token. The peer is the connection's
 from __future__ import annotations
 
 import asyncio
-import hmac
 import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
@@ -18,7 +17,7 @@ from actors.runtime.errors import Unauthenticated
 from actors.runtime.trace import Span, traceparent
 from server.http.api import Example, Operation, routes_of
 from server.http.asker import client
-from server.http.context import bearer, gateway_of
+from server.http.context import gateway_of, has_admin_token
 from server.http.forwarded import Client
 from server.http.origins import hostname
 from server.listening import is_loopback
@@ -61,12 +60,6 @@ def from_this_machine(request: web.Request) -> bool:
 def is_local(who: Client, host: str) -> bool:
     """The rule."""
     return not who.forwarded and is_loopback(who.address) and is_loopback(hostname(host))
-
-
-def has_admin_token(request: web.Request) -> bool:
-    """Whether the request comes with the admin token."""
-    known, token = gateway_of(request).admin_token, bearer(request)
-    return known is not None and token is not None and hmac.compare_digest(known.encode(), token.encode())
 
 
 async def watched(

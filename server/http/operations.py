@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 from importlib.metadata import version
 from typing import Final
 
@@ -11,7 +10,7 @@ from aiohttp import web
 from actors.runtime.errors import ActorUnavailable, Draining, StorageUnavailable, Unauthenticated
 from server.http import pages, replies
 from server.http.api import Example, Operation, routes_of
-from server.http.context import bearer, gateway_of, json_response
+from server.http.context import gateway_of, has_admin_token, json_response
 
 TAG: Final = "Operations"
 
@@ -47,9 +46,8 @@ async def ready(request: web.Request) -> web.Response:
 
 async def topology(request: web.Request) -> web.Response:
     """What runs where; with the admin token only."""
-    gateway, token = gateway_of(request), bearer(request)
-    known = gateway.admin_token
-    if known is None or token is None or not hmac.compare_digest(known.encode(), token.encode()):
+    gateway = gateway_of(request)
+    if not has_admin_token(request):
         raise Unauthenticated("the admin token is required")
     if gateway.topology is None:
         raise ActorUnavailable("this gateway knows no coordinator")

@@ -146,7 +146,7 @@ async def login(request: web.Request) -> web.Response:
 async def logout(request: web.Request) -> web.Response:
     """204; the token counts no longer, and sockets that came with it close."""
     try:
-        session = await auth_session(request)
+        session = await auth_session(request, services=True)
     except Unauthenticated:
         token = bearer(request)
         if idempotency_key(request) is None or token is None:

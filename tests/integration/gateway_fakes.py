@@ -339,6 +339,8 @@ class Login:
     id: str
     practitioner_id: str
     expires_at: datetime
+    service: str | None = None
+    name: str | None = None
 
 
 class FakeQueries:
@@ -351,15 +353,17 @@ class FakeQueries:
         self.spaces_of: dict[str, tuple[str, ...]] = {}
         self.names: dict[tuple[str, str], str] = {}
         self.counts: dict[str, int] = {}
+        self.lake: set[str] = set()
         self.rituals: dict[str, str] = {}
         self.runs: dict[tuple[str, str], dict[str, Any]] = {}
         self.looking: asyncio.Event | None = None
         self.down = False
         self.resolving: asyncio.Event | None = None
 
-    def login(self, token: str, practitioner: str, *, life_s: float = 3600) -> Login:
+    def login(self, token: str, practitioner: str, *, life_s: float = 3600, service: str | None = None) -> Login:
         expires_at = datetime.now(UTC) + timedelta(seconds=life_s)
-        login = self.logins[tokens.hashed(token)] = Login(str(uuid5(NAMESPACE_OID, token)), practitioner, expires_at)
+        login = Login(str(uuid5(NAMESPACE_OID, token)), practitioner, expires_at, service)
+        self.logins[tokens.hashed(token)] = login
         return login
 
     def _check(self) -> None:
@@ -397,6 +401,15 @@ class FakeQueries:
     async def states(self, practitioner: str, limit: int, before: str | None = None) -> list[dict[str, Any]]:
         self._check()
         return [{"practitioner": practitioner, "limit": limit, "before": before}]
+
+    async def service_tokens(self, accounts: list[str]) -> list[dict[str, Any]]:
+        self._check()
+        found = [login for login in self.logins.values() if login.practitioner_id in accounts]
+        return [{"id": login.id, "service": login.service, "name": login.name} for login in found]
+
+    async def eustress_room(self, name: str) -> tuple[bool, int]:
+        self._check()
+        return name in self.lake, len(self.lake)
 
     async def was_login(self, token_hash: bytes) -> bool:
         self._check()

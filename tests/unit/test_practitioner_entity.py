@@ -18,7 +18,7 @@ from actors.practitioner.entity import SESSIONS_MAX, PractitionerKind, display_n
 from actors.ritual.values import RunOutcome, run_id_of
 from actors.runtime.codec import from_wire, tag_of
 from actors.runtime.entity import NOTHING_OWED, AlarmFired, Attached, ConfirmClaim, EffectDone, Tick
-from actors.runtime.errors import Conflict, Forbidden, Invalid, NotFound, SanghaError, TooLarge, Unauthenticated
+from actors.runtime.errors import Conflict, Forbidden, Full, Invalid, NotFound, SanghaError, TooLarge, Unauthenticated
 
 HISTORY = Path(__file__).parent / "histories" / "practitioner.json"
 """What the first version wrote: no rituals, no versions of the state."""
@@ -222,8 +222,30 @@ def test_a_login_is_a_row_and_a_push_without_its_token() -> None:
         "created_at": driver.now,
         "expires_at": driver.now + timedelta(hours=1),
         "revoked_at": None,
+        "service": None,
+        "name": None,
     }
     assert driver.frames[-1][1].body == {"session": uuid(5)}
+
+
+def test_a_services_login_says_whose_it_is_and_never_gives_way_to_another() -> None:
+    driver = registered()
+    expires_at = driver.now + timedelta(days=365)
+
+    def opening(n: int) -> c.OpenSession:
+        return c.OpenSession(
+            id=uuid(n), token_hash=token_hash(n), expires_at=expires_at, service="eustress", name="the lab's engine"
+        )
+
+    for n in range(100, 100 + SESSIONS_MAX):
+        driver.do(opening(n))
+    assert driver.row("auth_sessions")["service"] == "eustress"
+    assert driver.row("auth_sessions")["name"] == "the lab's engine"
+    assert "revoke one" in refuses(driver, Full, opening(200), None).message
+    assert len(driver.state.sessions) == SESSIONS_MAX
+    driver.do(c.CloseSession(id=uuid(100)))
+    driver.do(opening(200))
+    assert driver.state.sessions[uuid(200)].service == "eustress"
 
 
 def test_a_login_that_is_over_or_there_already_is_refused() -> None:

@@ -8,4 +8,4 @@ FROM jsonb_array_elements($1::jsonb) row, jsonb_populate_record(
     row.value) new
 ON CONFLICT (id) DO UPDATE SET
     practitioner_id = excluded.practitioner_id, token_hash = excluded.token_hash, created_at = excluded.created_at,
-    expires_at = excluded.expires_at, revoked_at = excluded.revoked_at
+    expires_at = excluded.expires_at, revoked_at = excluded.revoked_at, service = excluded.service, name = excluded.name
