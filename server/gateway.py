@@ -217,11 +217,13 @@ class Gateway:
         tls_file: Path | None = None,
         scrape: Callable[[], Awaitable[list[Report]]] | None = None,
         tracer: Tracer | None = None,
+        deployment_path: Path | None = None,
     ) -> None:
         """``secret`` is the cluster's: it signs sessions. ``index`` tells gateways of one node apart.
 
         ``topology`` gives what ``GET /api/admin/topology`` answers to whoever has ``admin_token``, ``scrape`` what all other
-        processes report for ``GET /metrics``. ``tracer`` is there where traces are on.
+        processes report for ``GET /metrics``. ``tracer`` is there where traces are on. ``deployment_path`` is the file that
+        processes read which this one starts.
         """
         self.settings = settings
         self.router = router
@@ -231,6 +233,7 @@ class Gateway:
         self.admin_token = admin_token
         self.topology, self.scrape = topology, scrape
         self.tracer = tracer
+        self.deployment_path = deployment_path
         self.measures = GatewayMeasures()
         self.hashing = ThreadPoolExecutor(max_workers=2, thread_name_prefix="argon2")
         self.nobodys_hash: str | None = None

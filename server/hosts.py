@@ -13,6 +13,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import psutil
@@ -232,6 +233,7 @@ class GatewayHost(Host):
             tls_file=deployment.run_dir / TLS_FILE if self.settings.tls_certificate is not None else None,
             scrape=self._scrape,
             tracer=self.tracer,
+            deployment_path=Path(self.path),
         )
         self.gateway = gateway
         links.open_shared()

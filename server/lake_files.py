@@ -1,0 +1,113 @@
+"""An epoch as a file that is streamed to a client: the way from the process that makes it to the socket.
+
+Neither a million rows nor pyarrow are in the gateway: a child makes the bytes (``server/lake_export.py``), the client's pace
+holds it up, and the client's leaving ends it. What fails before the first byte is an error like any other; afterwards the
+answer is cut off, which no reader takes for a whole file: chunks lack their end, Parquet its footer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import weakref
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from aiohttp import web
+
+from actors.runtime.errors import ActorUnavailable, SanghaError
+from server.http.context import gateway_of
+from server.lake_child import Child
+from server.limits import TooSoon
+
+log = logging.getLogger(__name__)
+
+RETRY_S: Final = 5.0
+"""For whom all places are taken."""
+STALL_S: Final = 60.0
+"""A client that takes nothing for so long has no place: it holds a transaction open, and others wait."""
+TYPES: Final[Mapping[str, str]] = {"parquet": "application/vnd.apache.parquet", "ndjson": "application/x-ndjson"}
+PARTS: Final = ("entities", "connections")
+
+
+class Places:
+    """How many exports a gateway makes at once."""
+
+    def __init__(self) -> None:
+        self.taken = 0
+
+    @asynccontextmanager
+    async def one(self, most: int) -> AsyncIterator[None]:
+        """A place, while it lasts. Raises TooSoon."""
+        if self.taken >= most:
+            raise TooSoon(f"{self.taken} exports are under way, and {most} may be; try again", RETRY_S)
+        self.taken += 1
+        try:
+            yield
+        finally:
+            self.taken -= 1
+
+
+_places: weakref.WeakKeyDictionary[object, Places] = weakref.WeakKeyDictionary()
+"""By gateway."""
+
+
+def places_of(gateway: object) -> Places:
+    """A gateway's."""
+    return _places.setdefault(gateway, Places())
+
+
+async def export_epoch(
+    request: web.Request, epoch: Mapping[str, Any], format_: str, part: str = "entities"
+) -> web.StreamResponse:
+    """The answer to an export of the epoch whose row this is (its ``id`` counts). ``format_`` is a key of ``TYPES``.
+
+    Raises TooSoon, ActorUnavailable, StorageUnavailable, NotFound.
+    """
+    gateway = gateway_of(request)
+    if gateway.deployment_path is None:
+        raise ActorUnavailable("this server has no deployment that an export could read")
+    job = {"deployment": str(gateway.deployment_path), "epoch": str(epoch["id"]), "part": part, "format": format_}
+    async with places_of(gateway).one(gateway.settings.eustress_exports):
+        child = await Child.start("server.lake_export", job)
+        try:
+            return await _piped(request, child, _response(job))
+        finally:
+            await asyncio.shield(asyncio.ensure_future(child.end()))
+
+
+async def _piped(request: web.Request, child: Child, response: web.StreamResponse) -> web.StreamResponse:
+    chunk = await child.read()
+    if not chunk:
+        await child.outcome()  # an epoch without samples has no lines; all else is an error, and nothing was sent yet
+    await response.prepare(request)
+    while chunk:
+        async with asyncio.timeout(STALL_S):
+            await response.write(chunk)
+        chunk = await child.read()
+    try:
+        await child.outcome()
+    except SanghaError as failure:
+        log.warning("an export was cut off: %s", failure.message)
+        raise ConnectionResetError("the export failed") from failure
+    await response.write_eof()
+    return response
+
+
+def _response(job: Mapping[str, str]) -> web.StreamResponse:
+    name = f"epoch-{job['epoch']}-{job['part']}.{job['format']}"
+    return web.StreamResponse(
+        headers={
+            "Content-Type": TYPES[job["format"]],
+            "Content-Disposition": f'attachment; filename="{name}"',
+            "Cache-Control": "no-store",
+        }
+    )
+
+
+def file_of(path: Path, name: str) -> Path | None:
+    """The file of an archive, where it is there."""
+    file = path / name
+    return file if file.is_file() else None
