@@ -100,7 +100,6 @@ class AuthSession(Protocol):
     id: Any
     practitioner_id: Any
     expires_at: Any
-    service: Any
     service: str | None
 
 

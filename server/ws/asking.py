@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from actors.runtime.entity import Address
+from actors.runtime.errors import Full
 from actors.runtime.trace import followed
 from actors.runtime.trace import request_id as current_request
 from actors.runtime.wire import Answer, Ask, Paged, Refused
@@ -54,6 +55,30 @@ def ask(
     connection.gateway.router.link(address).ask(
         lambda cid: Ask(cid, address.id, command, caller, operation, current, snapshot, trace), on_answer
     )
+
+
+def follow(
+    connection: Connection,
+    request: protocol.Request,
+    address: Address,
+    command: bytes,
+    after: int | None,
+    *,
+    recorded: bool,
+) -> None:
+    """A command that makes the session follow the entity's stream: from a snapshot, or from ``after``. Raises Full."""
+    name, most = str(address), connection.gateway.settings.joined_spaces
+    if name not in connection.streams:
+        if connection.joined_spaces >= most:
+            raise Full(f"at most {most} spaces in one session")
+        connection.streams[name] = None
+    connection.want(name, after)
+
+    def followed_or_not(message: Answer | Refused | Paged) -> None:
+        if isinstance(message, Refused):
+            connection.not_following(name)
+
+    ask(connection, request, address, command, recorded=recorded, snapshot=after is None, then=followed_or_not)
 
 
 def pass_on(connection: Connection, request_id: int, message: Answer | Refused | Paged) -> None:

@@ -31,6 +31,7 @@ from server.local_user import ID as LOCAL
 from server.local_user import LocalLogin, local_practitioner
 from server.ws import protocol
 from server.ws.closing import TOO_MANY, UNAUTHENTICATED
+from server.ws.eustress_requests import may_use_lake
 from server.ws.protocol import utc_now
 from server.ws.session import Identity
 
@@ -107,10 +108,12 @@ async def _enter_account(connection: Connection, request: protocol.Auth, login: 
     owner = str(login.practitioner_id)
     earlier = gateway.keys.resume_account(resume.session, owner, now_s) if resume else None
     identity = earlier or gateway.new_identity(owner, guest=False, now_s=now_s)
+    connection.auth_session, connection.expires_s = str(login.id), login.expires_at.timestamp()
+    connection.service = login.service
     offsets = _offsets(connection, resume, identity) if earlier else {}
     gateway.check_sockets_of(owner, identity.uuid)
-    connection.auth_session, connection.expires_s = str(login.id), login.expires_at.timestamp()
-    connection.want(owner, offsets.pop(owner, None))
+    own = f"practitioner:{owner}"
+    connection.want(own, offsets.pop(own, None))
     await _ask_to_enter(connection, request.id, identity, offsets, resumed=earlier is not None)
 
 
@@ -128,7 +131,7 @@ async def _ask_to_enter(
             profile = orjson.loads(message.body)
             name = display_name(profile)
             connection.stand(identity, Caller(owner, name, False, identity.uuid))
-            connection.streams[owner] = None
+            connection.streams[f"practitioner:{owner}"] = None
             _say_welcome(connection, request_id, profile | {"name": name, "guest": False}, resumed=resumed)
             _follow_again(connection, offsets)
         if not done.done():
@@ -172,24 +175,24 @@ def _enter_as_guest(connection: Connection, request: protocol.Auth, name: str) -
 
 
 def _offsets(connection: Connection, resume: protocol.Resume | None, identity: Identity) -> dict[str, int]:
-    """Where each stream is to be resumed, by entity. Raises Invalid."""
-    offsets: dict[str, int] = {}
-    for stream, offset in (resume.offsets if resume else {}).items():
-        kind, _, entity = stream.partition(":")
-        own = kind == "practitioner" and entity == identity.practitioner
-        if not (kind == "space" or own) or not protocol.UUID.fullmatch(entity) or offset < 0:
+    """Where each stream is to be resumed. Raises Invalid."""
+    offsets = dict(resume.offsets) if resume else {}
+    kinds = ({"space"} if connection.service is None else set()) | ({"eustress"} if may_use_lake(connection) else set())
+    for stream, offset in offsets.items():
+        own = stream == f"practitioner:{identity.practitioner}"
+        known = own or (stream.partition(":")[0] in kinds and protocol.STREAM.fullmatch(stream))
+        if not known or offset < 0:
             raise invalid("resume.offsets", f"{stream[:60]}: no offset of a stream of this session")
-        offsets[entity] = offset
     if len(offsets) > connection.gateway.settings.joined_spaces + 1:
         raise invalid("resume.offsets", "more streams than a session may follow")
     return offsets
 
 
 def _follow_again(connection: Connection, offsets: dict[str, int]) -> None:
-    for entity, offset in offsets.items():
-        connection.streams[entity] = None
-        connection.want(entity, offset)
-        connection.rejoin(entity)
+    for stream, offset in offsets.items():
+        connection.streams[stream] = None
+        connection.want(stream, offset)
+        connection.rejoin(stream)
 
 
 def _say_welcome(

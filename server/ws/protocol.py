@@ -18,6 +18,7 @@ import msgspec
 import orjson
 from msgspec import Meta
 
+from actors.eustress.values import SpaceName as EustressName
 from actors.runtime.codec import Uuid, field_error, has_nul, invalid
 from actors.runtime.errors import CODES, BadRequest, FieldError, Internal, Invalid, SanghaError
 from actors.runtime.wire import Refused
@@ -31,7 +32,14 @@ COLLECTED_BYTES: Final = 2 * 1024
 _STRING: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
 _NO_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 _AS_SQUARE: Final = bytes.maketrans(b"{}", b"[]")
-STREAM: Final = re.compile(rf"^(space|practitioner):{UUID.pattern}$")
+STREAM_IDS: Final = {
+    "space": UUID.pattern,
+    "practitioner": UUID.pattern,
+    "eustress": r"[^\x00-\x1f\x7f]{1,200}",
+}
+"""By kind of stream, what an id looks like. A Eustress space's is the engine's own text."""
+STREAM: Final = re.compile("|".join(f"^{kind}:{ids}$" for kind, ids in STREAM_IDS.items()))
+STREAM_NAMES: Final = "space:UUID, practitioner:UUID or eustress:NAME"
 VERSION_MAX: Final = 2**31 - 1
 """Of a state: the column's."""
 GUEST_NAME_MAX: Final = 100
@@ -42,9 +50,7 @@ SpaceName = Annotated[str, Meta(description="the space's UUID or slug")]
 RitualName = Annotated[str, Meta(description="the ritual's UUID or name")]
 Offset = Annotated[int, Meta(ge=0, le=MAX_ID)]
 GuestName = Annotated[str, Meta(min_length=1, max_length=GUEST_NAME_MAX, description="the name that a guest shows")]
-Stream = Annotated[
-    str, Meta(description="space:UUID or practitioner:UUID", extra_json_schema={"pattern": STREAM.pattern})
-]
+Stream = Annotated[str, Meta(description=STREAM_NAMES, extra_json_schema={"pattern": STREAM.pattern})]
 Version = Annotated[int, Meta(ge=0, le=VERSION_MAX)]
 
 
@@ -215,6 +221,35 @@ class StateReflection(OwnRequest, frozen=True, kw_only=True):
     session_id: Annotated[str, Meta(description="a completed run of one's own; without it, the state")] | None = None
 
 
+class EustressRequest(Request, frozen=True, kw_only=True):
+    """A request about one Eustress space, by its name. For a service token of eustress, or the local user."""
+
+    space: EustressName
+
+
+class EustressSubscribe(EustressRequest, frozen=True, kw_only=True):
+    """Follow a Eustress space: a snapshot of its figures (or the replay after an offset), then what changes in it."""
+
+    after: Annotated[Offset, Meta(description="replay what came after this offset")] | None = None
+
+
+class EustressUnsubscribe(EustressRequest, frozen=True, kw_only=True):
+    """Follow it no longer: this session alone."""
+
+
+class EustressIngest(EustressRequest, frozen=True, kw_only=True):
+    """Changes of a scene, applied in this order, all or none; answered when they are committed.
+
+    A socket may ask so many requests a second, whatever is in them: whoever has much to say says it in batches.
+    """
+
+    entities: Any = msgspec.UNSET
+    connections: Any = msgspec.UNSET
+    parameters: Any = msgspec.UNSET
+    removed_connections: Any = msgspec.UNSET
+    removed_entities: Any = msgspec.UNSET
+
+
 class History(Request, frozen=True, kw_only=True):
     """Numbered events of a stream, oldest first."""
 
@@ -244,17 +279,18 @@ REQUESTS: Final[dict[str, type[Request]]] = {
     "state.transform": StateTransform,
     "state.history": StateHistory,
     "state.reflection": StateReflection,
+    "eustress.subscribe": EustressSubscribe,
+    "eustress.unsubscribe": EustressUnsubscribe,
+    "eustress.ingest": EustressIngest,
     "history": History,
 }
 
-_ANY_JSON: Final = frozenset({"body", "parameters", "ritual_schedule", "shared_state"})
+_ITEMS: Final = {"entities", "connections", "removed_connections", "removed_entities"}
+_ANY_JSON: Final = frozenset({"body", "parameters", "ritual_schedule", "shared_state", *_ITEMS})
 _ANY_JSON_OF: Final = {
     known: tuple(field for field in known.__struct_fields__ if field in _ANY_JSON) for known in REQUESTS.values()
 }
 """Fields whose values may be any JSON, by type: found once and not for each frame."""
-
-NOT_YET: Final = frozenset({"eustress.subscribe"})
-"""Requests of the protocol that this server does not serve: a plain refusal that does not count as malformed."""
 
 
 class Frame(msgspec.Struct, frozen=True):
@@ -310,8 +346,6 @@ def _parsed(data: bytes, max_depth: int) -> Frame:
     name = value.get("type")
     known = REQUESTS.get(name) if type(name) is str else None
     if known is None:
-        if type(name) is str and name in NOT_YET:
-            raise Rejected(request_id, BadRequest(f"{name} is not served yet"))
         raise Malformed(request_id, BadRequest("unknown type" if name is not None else "type is missing"))
     try:
         check_json(data, value, max_depth)

@@ -72,7 +72,7 @@ class Replay:
     def _paged(self, stream: Stream, message: Answer | Refused | Paged) -> None:
         connection = self._connection
         self._asking = False
-        if connection.closing or connection.streams.get(stream.entity) is not stream:
+        if connection.closing or connection.streams.get(stream.name) is not stream:
             pass  # the page came too late for anyone
         elif isinstance(message, Paged):
             self._write(message)
@@ -99,7 +99,7 @@ class Replay:
     def _give_up(self, stream: Stream, code: str) -> None:
         connection = self._connection
         stream.table.remove(stream, connection.outbox)
-        connection.streams.pop(stream.entity, None)
+        connection.streams.pop(stream.name, None)
         link = connection.gateway.router.link(Address(stream.table.kind, stream.entity))
         link.send(Unfollow(stream.entity, connection.session))
         connection.write(protocol.left(stream.name, code))

@@ -15,19 +15,21 @@ import orjson
 
 from actors.runtime.codec import invalid
 from actors.runtime.entity import Address
-from actors.runtime.errors import BadRequest, FieldError, Forbidden, Full, TooLarge
+from actors.runtime.errors import BadRequest, FieldError, Forbidden, TooLarge
 from actors.runtime.wire import Answer, History, Paged, Refused
 from actors.space import commands as space
 from server.spaces import known_space, room_for_one_more, space_of, spaces_for
-from server.ws import protocol, ritual_requests
-from server.ws.asking import OnAnswer, ask, operation_of, pass_on
+from server.ws import eustress_requests, protocol, ritual_requests
+from server.ws.asking import OnAnswer, ask, follow, operation_of, pass_on
 from server.ws.commands import command_of
 from server.ws.session import space_id_of
 
 if TYPE_CHECKING:
     from server.ws.socket import Connection
 
-JOIN: Final = space.encode(space.Join())
+_JOIN: Final = space.encode(space.Join())
+FOLLOWS: Final = {"space": _JOIN, "eustress": eustress_requests.SUBSCRIBE}
+"""By kind of stream, the command that makes the caller's session follow it."""
 _GET: Final = space.encode(space.GetSpace())
 _LEAVE: Final = space.encode(space.Leave())
 _CLOSE: Final = space.encode(space.Close())
@@ -42,10 +44,18 @@ def entity_now(connection: Connection, request: protocol.Request) -> str | None:
     assert connection.caller is not None
     if isinstance(request, protocol.OwnRequest):
         return connection.caller.practitioner
+    if isinstance(request, protocol.EustressRequest):
+        return request.space
     if isinstance(request, protocol.SpaceCreate):
         uncounted = connection.caller.guest or connection.gateway.settings.lab
         return space_id_of(operation_of(connection, request)) if uncounted else None
     return request.stream.partition(":")[2] if isinstance(request, protocol.History) else ""
+
+
+def check_service(request: protocol.Request) -> None:
+    """Whether a service login may ask this. Raises Forbidden."""
+    if type(request) not in eustress_requests.OF_A_SERVICE:
+        raise Forbidden("a service token is for eustress.* requests, and the history of eustress:NAME streams")
 
 
 async def look_up(connection: Connection, request: protocol.Request) -> None:
@@ -92,11 +102,9 @@ def _ask_space(
     command: bytes,
     *,
     recorded: bool = True,
-    snapshot: bool = True,
     then: OnAnswer | None = None,
 ) -> None:
-    address = Address("space", entity)
-    ask(connection, request, address, command, recorded=recorded, snapshot=snapshot, then=then)
+    ask(connection, request, Address("space", entity), command, recorded=recorded, then=then)
 
 
 def _send(connection: Connection, request: protocol.SpaceSend, entity: str) -> None:
@@ -148,28 +156,21 @@ def _close(connection: Connection, request: protocol.SpaceClose, entity: str) ->
 
 
 def _join(connection: Connection, request: protocol.SpaceJoin, entity: str) -> None:
-    most = connection.gateway.settings.joined_spaces
-    if entity not in connection.streams:
-        if connection.joined_spaces >= most:
-            raise Full(f"at most {most} spaces in one session")
-        connection.streams[entity] = None
-    connection.want(entity, request.after)
-
-    def joined(message: Answer | Refused | Paged) -> None:
-        if isinstance(message, Refused):
-            connection.not_following(entity)
-
-    _ask_space(connection, request, entity, JOIN, snapshot=request.after is None, then=joined)
+    follow(connection, request, Address("space", entity), _JOIN, request.after, recorded=True)
 
 
 def _history(connection: Connection, request: protocol.History, entity: str) -> None:
     most, kind = connection.gateway.settings.history_page, request.stream.partition(":")[0]
     if not protocol.STREAM.fullmatch(request.stream):
-        raise invalid("stream", "space:UUID or practitioner:UUID")
+        raise invalid("stream", protocol.STREAM_NAMES)
     if not 1 <= request.limit <= most:
         raise invalid("limit", f"from 1 to {most}")
     caller = connection.caller
-    if kind == "practitioner" and (caller is None or caller.practitioner != entity):
+    if kind == "eustress":
+        eustress_requests.check(connection)
+    elif connection.service is not None:
+        raise Forbidden("a service token reads eustress:NAME streams only")
+    elif kind == "practitioner" and (caller is None or caller.practitioner != entity):
         raise Forbidden("another practitioner's stream")
     connection.gateway.router.link(Address(kind, entity)).ask(
         lambda cid: History(cid, entity, request.after, request.limit, caller),
@@ -189,6 +190,7 @@ _HANDLERS: Final[dict[type[protocol.Request], Callable[[Connection, Any, str], N
     protocol.SpaceGet: _get,
     protocol.History: _history,
     **ritual_requests.HANDLERS,
+    **eustress_requests.HANDLERS,
 }
 
 _LOOK_UPS: Final[dict[type[protocol.Request], Callable[[Connection, Any], Awaitable[None]]]] = {

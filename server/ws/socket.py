@@ -27,7 +27,15 @@ from aiohttp import WSMessage, WSMsgType, web
 from msgspec import structs
 
 from actors.runtime.entity import Address, Caller, Subscriber
-from actors.runtime.errors import BadRequest, Draining, Internal, RateLimited, SanghaError, StorageUnavailable
+from actors.runtime.errors import (
+    ActorUnavailable,
+    BadRequest,
+    Draining,
+    Internal,
+    RateLimited,
+    SanghaError,
+    StorageUnavailable,
+)
 from actors.runtime.ports import StoreDown
 from actors.runtime.trace import request_id as current_request
 from actors.runtime.wire import Answer, Ask, Following, Paged, Refused, Unfollow
@@ -40,7 +48,7 @@ from server.ws.protocol import text_frame, utc_now
 from server.ws.reading import Violation
 from server.ws.replay import RETRY_S, Replay
 from server.ws.session import Identity, MinuteCount, RequestLedger, TokenBucket
-from server.ws.streams import Stream, StreamTable
+from server.ws.streams import Stream, StreamTable, address_of
 
 if TYPE_CHECKING:
     from server.gateway import Gateway
@@ -72,6 +80,7 @@ class Connection:
         "gateway",
         "identity",
         "outbox",
+        "service",
         "session",
         "streams",
         "trace",
@@ -91,10 +100,11 @@ class Connection:
         self.session = ""
         self.caller: Caller | None = None
         self.auth_session: str | None = None
+        self.service: str | None = None  # that the login was made for: it may do nothing else
         self.expires_s = float("inf")
         self.trace: str | None = None  # the ``traceparent`` that the upgrade came with
         self.closing = False
-        self.streams: dict[str, Stream | None] = {}  # by entity; None from the ask until the shard says Following
+        self.streams: dict[str, Stream | None] = {}  # by name; None from the ask until the shard says Following
         self._ledger: RequestLedger | None = None
         self._bucket = TokenBucket(gateway.settings.requests_burst, time.monotonic())
         self._malformed: MinuteCount | None = None
@@ -205,15 +215,13 @@ class Connection:
     def detach(self) -> None:
         """Follow nothing any more; the shards are told."""
         streams, self.streams = self.streams, {}
-        for entity, stream in streams.items():
-            if stream is not None:
-                stream.table.remove(stream, self.outbox)
-            self.gateway.router.link(self._address_of(entity)).send(Unfollow(entity, self.session))
+        for name, stream in streams.items():
+            self._stop(address_of(name), stream)
 
-    def _address_of(self, entity: str) -> Address:
-        """Of a stream that this session follows: spaces, and the practitioner's own."""
-        own = self.caller is not None and self.caller.practitioner == entity
-        return Address("practitioner" if own else "space", entity)
+    def _stop(self, address: Address, stream: Stream | None) -> None:
+        if stream is not None:
+            stream.table.remove(stream, self.outbox)
+        self.gateway.router.link(address).send(Unfollow(address.id, self.session))
 
     def abandon(self) -> None:
         """The socket is gone: nobody waits for the answers."""
@@ -335,6 +343,8 @@ class Connection:
 
     def _submit(self, request: protocol.Request) -> None:
         """Ask now, or behind the look-up that is under way."""
+        if self.service is not None:
+            requests.check_service(request)
         own = isinstance(request, protocol.OwnRequest)
         if isinstance(request, protocol.Ping):
             self.reply(request.id, orjson.dumps({"pong": True, "server_time": utc_now()}))
@@ -369,32 +379,44 @@ class Connection:
 
     @property
     def joined_spaces(self) -> int:
-        """Spaces that this session follows or is about to."""
+        """Spaces of any kind that this session follows or is about to."""
         assert self.caller is not None
-        return len(self.streams) - (self.caller.practitioner in self.streams)
+        return len(self.streams) - (f"practitioner:{self.caller.practitioner}" in self.streams)
 
-    def want(self, entity: str, after: int | None) -> None:
+    def want(self, name: str, after: int | None) -> None:
         """When the shard says Following, catch up from here (None: the shard sends what there is)."""
         if after is not None:
             self._wanted = self._wanted or {}
-            self._wanted[entity] = after
+            self._wanted[name] = after
         elif self._wanted is not None:
-            self._wanted.pop(entity, None)
+            self._wanted.pop(name, None)
 
-    def not_following(self, entity: str) -> None:
+    def not_following(self, name: str) -> None:
         """A join was refused: what was reserved for it is free again (unless the stream is followed since earlier)."""
-        self.want(entity, None)
-        if self.streams.get(entity, self) is None:
-            del self.streams[entity]
+        self.want(name, None)
+        if self.streams.get(name, self) is None:
+            del self.streams[name]
+
+    def unfollow(self, address: Address) -> None:
+        """Follow a stream no longer, if it was followed. Raises ActorUnavailable while the shard has not said Following: what
+        it says then would not be known from what it says to a later request."""
+        name = str(address)
+        if name not in self.streams:
+            return
+        stream = self.streams[name]
+        if stream is None:
+            raise ActorUnavailable(f"{name} is about to be followed; ask again")
+        del self.streams[name]
+        self._stop(address, stream)
 
     def following(self, table: StreamTable, message: Following) -> None:
         """The shard counts this session among the stream's followers, as of an offset."""
-        entity, after = message.entity, None
+        name, after = f"{table.kind}:{message.entity}", None
         if message.snapshot is not None:
             self.write(protocol.snapshot(message.snapshot, "joined"))
         elif self._wanted is not None:
-            after = self._wanted.pop(entity, None)
-        stream = self.streams[entity] = table.follow(entity, message.offset, self.outbox, after)
+            after = self._wanted.pop(name, None)
+        stream = self.streams[name] = table.follow(message.entity, message.offset, self.outbox, after)
         if after is not None:
             self.page_on(stream)
 
@@ -406,25 +428,26 @@ class Connection:
 
     def dropped(self, stream: Stream, *, catching: bool) -> None:
         """The shard no longer counts this session among the followers. Who is live has got the push that says why."""
-        self.streams.pop(stream.entity, None)
+        self.streams.pop(stream.name, None)
         if catching:
             self.write(protocol.left(stream.name, "not_found"))
 
-    def rejoin(self, entity: str) -> None:
+    def rejoin(self, name: str) -> None:
         """Follow a space again, from where the client is."""
-        if self.closing or self.streams.get(entity, self) is not None:
+        if self.closing or self.streams.get(name, self) is not None:
             return
+        address = address_of(name)
         caller, trace = self.caller, current_request.get()
 
         def answered(message: Answer | Refused | Paged) -> None:
             if isinstance(message, Refused) and not self.closing:
                 failure = protocol.from_refused(message)
                 if failure.retryable:
-                    self.gateway.later(RETRY_S, lambda: self.rejoin(entity))
+                    self.gateway.later(RETRY_S, lambda: self.rejoin(name))
                 else:
-                    self.not_following(entity)
-                    self.write(protocol.left(f"space:{entity}", failure.code))
+                    self.not_following(name)
+                    self.write(protocol.left(name, failure.code))
 
-        self.gateway.router.link(Address("space", entity)).ask(
-            lambda cid: Ask(cid, entity, requests.JOIN, caller, None, trace, False), answered
+        self.gateway.router.link(address).ask(
+            lambda cid: Ask(cid, address.id, requests.FOLLOWS[address.kind], caller, None, trace, False), answered
         )

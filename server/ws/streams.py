@@ -18,10 +18,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from actors.runtime.entity import DURABLE, LATEST, Subscriber
+from actors.runtime.entity import DURABLE, LATEST, Address, Subscriber
 from actors.runtime.wire import Dropped, Follow, Pushed, Resynced
 from server.ws import protocol
 from server.ws.outbox import LOW_BYTES, Outbox, deliver
+
+
+def address_of(name: str) -> Address:
+    """Of a stream, by its name. An entity's id may have colons in it, a kind's name has none."""
+    kind, _, entity = name.partition(":")
+    return Address(kind, entity)
 
 
 class CatchUp:
@@ -176,7 +182,7 @@ class StreamTable:
             self._gather(stream, frame)
         else:
             self._flush(stream)
-            key = f"{pushed.entity} {pushed.key}"
+            key = f"{self.kind}:{pushed.entity} {pushed.key}"
             self._count(pushed.lane, 1, len(frame), len(stream.live))
             for outbox in stream.live.values():
                 outbox.put(frame, pushed.lane, key)
@@ -217,7 +223,7 @@ class StreamTable:
         outbox = stream.live.get(pushed.to or "")
         if outbox is not None:
             self._count(pushed.lane, 1, len(frame), 1)
-            outbox.put(frame, pushed.lane, f"{pushed.entity} {pushed.key}")
+            outbox.put(frame, pushed.lane, f"{self.kind}:{pushed.entity} {pushed.key}")
 
     def _push_behind(self, stream: Stream, pushed: Pushed, frame: bytes) -> None:
         """What the catching sessions make of a push: a numbered one they will page, an unnumbered one is held."""

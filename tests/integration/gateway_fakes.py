@@ -19,6 +19,7 @@ from uuid import NAMESPACE_OID, uuid5
 import msgspec
 import websockets
 
+from actors.eustress import commands as e
 from actors.practitioner import commands as p
 from actors.ritual import commands as r
 from actors.ritual.values import Brief, run_id_of
@@ -161,7 +162,7 @@ class FakeShards:
         stream = self.streams.get((kind, message.entity))
         if stream is None and kind == "space" and self._is_create(message):
             stream = self.streams[kind, message.entity] = FakeStream(kind, message.entity)
-        if stream is None and kind == "practitioner":
+        if stream is None and (kind == "practitioner" or (kind == "eustress" and isinstance(message, Ask))):
             stream = self.streams[kind, message.entity] = FakeStream(kind, message.entity)
         if stream is None or stream.gone:
             on_answer(Refused(message.cid, "not_found", "there is none"))
@@ -215,7 +216,7 @@ class FakeShards:
         on_answer(Paged(page.cid, frames, through, through == head))
 
     def _command(self, stream: FakeStream, ask: Ask, on_answer: Callable[[Any], None]) -> None:
-        codec: Any = s.codec if stream.kind == "space" else p.codec
+        codec: Any = {"space": s.codec, "eustress": e.codec}.get(stream.kind, p.codec)
         command = codec.decode(ask.command)
         if isinstance(command, (p.RunRitual, p.AwaitRun)):
             self._run(ask, command, on_answer)
@@ -232,7 +233,7 @@ class FakeShards:
                 stream.operations[ask.operation] = dumps(reply)
             on_answer(Answer(ask.cid, dumps(reply)))
             after()
-        if isinstance(command, (s.Join, p.Enter)):
+        if isinstance(command, (s.Join, p.Enter, e.Subscribe)):
             assert ask.caller is not None
             assert ask.caller.session is not None
             stream.followers[ask.caller.session] = ask.caller.practitioner
@@ -250,8 +251,11 @@ class FakeShards:
             case s.SendMessage(body=body):
                 offset = len(stream.frames) + 1
                 return {"offset": offset}, lambda: self.say(stream, json.loads(body), who)
-            case s.Join():
+            case s.Join() | e.Subscribe():
                 return {"space": stream.id, "offset": len(stream.frames)}, nothing
+            case e.Ingest(items=items):
+                ingested = {"success": True, "message": "", "version": len(stream.frames) + 1}
+                return ingested, lambda: self.say(stream, json.loads(items), who)
             case s.Leave():
                 return {"space": stream.id}, lambda: self.drop(stream, who)
             case s.CreateSpace():

@@ -26,7 +26,7 @@ from server.http import app
 from server.http.problems import STATUS
 from server.settings import Settings
 from server.ws import closing
-from server.ws.protocol import NOT_YET, REQUESTS
+from server.ws.protocol import REQUESTS
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
@@ -98,10 +98,6 @@ def test_the_requests_are_those_of_the_protocol() -> None:
         named = {word.rstrip("?") for word in names_in(cells[0]) if re.fullmatch(r"[a-z_]+\??", word)}
         if "any of the above" not in cells[0]:
             assert named - {"invite", "open", "private"} == fields, name
-
-
-def test_what_is_not_served_yet_is_not_in_the_table() -> None:
-    assert not set(first_names("Requests")) & NOT_YET
 
 
 def test_the_pushes_are_those_of_the_entities() -> None:

@@ -42,19 +42,16 @@ def test_an_unknown_type_is_malformed_but_keeps_its_id(type_: object) -> None:
     assert refused.value.id == 7
 
 
-def test_what_is_not_served_yet_is_rejected_and_not_malformed() -> None:
-    for name in p.NOT_YET:
-        with pytest.raises(p.Rejected) as refused:
-            parse({"id": 7, "type": name})
-        assert refused.value.error.code == "bad_request"
-
-
 @pytest.mark.parametrize(
     ("frame", "path"),
     [
         ({"type": "space.join"}, "space"),
         ({"type": "space.join", "space": 3}, "space"),
         ({"type": "space.join", "space": "x", "after": "y"}, "after"),
+        ({"type": "eustress.subscribe", "space": "x" * 201}, "space"),
+        ({"type": "eustress.unsubscribe", "space": "a\nb"}, "space"),
+        ({"type": "eustress.ingest", "space": ""}, "space"),
+        ({"type": "eustress.ingest", "space": "x", "entities": [{"id": "a\0"}]}, "entities.0.id"),
         ({"type": "space.send", "space": "x"}, "body"),
         ({"type": "auth", "resume": {"session": "x", "offsets": {"a": "b"}}}, "resume.offsets[...]"),
         ({"type": "space.send", "space": "x", "body": {"a": [1, "\0"]}}, "body.a.1"),
