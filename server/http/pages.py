@@ -1,4 +1,4 @@
-"""What a browser is given: the page at ``/``, the operator's view, and the files of ``server/web`` under ``/static/``.
+"""What a browser is given: the page at ``/``, the operator's view, the lake's, and the files of ``server/web`` under ``/static/``.
 
 A file is read when it is asked for and kept until it changes on disk, with its entity tag and, where it is text of some size,
 its gzip form. Browsers ask every time (``no-cache``) and mostly hear 304. Served is what lies below ``server/web`` and has a type
@@ -59,6 +59,7 @@ def routes() -> list[web.RouteDef]:
     """What this module serves; ``/`` is ``operations.index``, which asks ``page``."""
     return [
         web.get("/operator", operator),
+        web.get("/eustress", eustress),
         web.get("/static/{path:.+}", static),
         web.get("/favicon.ico", favicon),
         web.get("/robots.txt", robots),
@@ -88,6 +89,11 @@ async def page(request: web.Request, path: str) -> web.Response:
 async def operator(request: web.Request) -> web.Response:
     """The operator's view."""
     return await page(request, "operator.html")
+
+
+async def eustress(request: web.Request) -> web.Response:
+    """The lake's dashboard. Who may look is asked by what it asks for."""
+    return await page(request, "eustress.html")
 
 
 async def static(request: web.Request) -> web.Response:
