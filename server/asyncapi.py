@@ -7,6 +7,7 @@ Operations are the server's: it *receives* requests and *sends* pushes.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from inspect import cleandoc
 from typing import Any, Final
 
 from actors.runtime.errors import CODES
@@ -56,6 +57,10 @@ _FOLLOWED: Final = {
     "practitioner": (
         "Pushes of one's own stream",
         "To every session of a practitioner with an account, from `auth` on.",
+    ),
+    "eustress": (
+        "Pushes of a Eustress space",
+        "To whoever subscribed to it. All are numbered and stored, and have no gap, also after a resume.",
     ),
 }
 """By kind of stream: a heading, and what is to be said of all its pushes."""
@@ -219,7 +224,7 @@ def _described(told: Mapping[str, Object], body: Any) -> str:
 
 
 def _said(type_: type) -> str:
-    return (type_.__doc__ or "").replace("``", "`")
+    return cleandoc(type_.__doc__ or "").replace("``", "`")
 
 
 # --- what else a client has to know ----------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """Which command of the domain a request becomes: one table for the code that converts and for the document that describes.
 
 The fields of such a request are bounded by its command, so a client learns from the document what the domain itself refuses.
-Pure.
+A Eustress batch goes on as a text: what bounds its fields is what the space reads that as. Pure.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from actors.eustress.values import Items
 from actors.practitioner import commands as practitioner
 from actors.runtime.codec import from_wire
 from actors.space import commands as space
@@ -22,6 +23,7 @@ COMMANDS: Final[Mapping[type[protocol.Request], type[Any]]] = {
     protocol.SpaceRitualAbort: space.AbortRitual,
     protocol.RitualRun: practitioner.RunRitual,
     protocol.StateTransform: practitioner.TransformState,
+    protocol.EustressIngest: Items,
 }
 
 

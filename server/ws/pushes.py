@@ -11,6 +11,8 @@ from typing import Annotated, Any, Final, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from actors.eustress import replies as eustress
+from actors.eustress.values import INLINE_BYTES, Policy
 from actors.practitioner.archetypal_state import ArchetypalState
 from actors.practitioner.events import Origin
 from actors.practitioner.transformation import TransformationResult
@@ -224,6 +226,42 @@ class RitualFailed(Struct, kw_only=True):
     message: str
 
 
+# --- of a Eustress space ---------------------------------------------------------------------------------------------
+
+
+class EustressSpace(eustress.SpaceState, frozen=True, kw_only=True):
+    """The figures of a Eustress space. The scene itself is read over HTTP, as of ``version``."""
+
+
+class ItemCounts(Struct, kw_only=True):
+    """How many items there were of each sort."""
+
+    entities: int
+    connections: int
+    parameters: int
+    removed_entities: int
+    removed_connections: int
+
+
+class SceneChanged(Struct, kw_only=True):
+    """The scene is another, as of this version."""
+
+    version: int
+    counts: ItemCounts
+    items: Annotated[
+        dict[str, list[Any]] | UnsetType,
+        Meta(description=f"the batch, as it was ingested, where it is no more than {INLINE_BYTES} bytes of JSON"),
+    ] = UNSET
+
+
+class SnapshotTaken(Struct, kw_only=True):
+    """The scene as of this version is kept. ``reason``: so many updates, a large batch, its time, or somebody's wish."""
+
+    snapshot_id: Uuid
+    version: int
+    reason: Literal["count", "batch", "alarm", "manual"]
+
+
 class Unfollowed(Struct, kw_only=True):
     """This session could not follow the stream again that it named in ``resume``; ``reason`` is an error code."""
 
@@ -270,10 +308,20 @@ EVENTS: Final[Mapping[str, Mapping[str, Any]]] = {
         "run_annotated": shapes.Annotation,
         "insight": shapes.Insight,
     },
+    "eustress": {
+        "changed": SceneChanged,
+        "snapshot_taken": SnapshotTaken,
+        "policy": Policy,
+        "epoch": eustress.Epoch,
+    },
 }
 """Numbered: by kind of stream and event, the type of the body."""
 
 LIVE: Final[Mapping[str, type]] = {"presence": Presence, "coherence": Agreement, "ritual_progress": RitualProgress}
 """Unnumbered, of spaces: how things are now. Their fields stand in the push itself."""
 
-SNAPSHOTS: Final[Mapping[str, type]] = {"space": shapes.SpaceState, "practitioner": shapes.Profile}
+SNAPSHOTS: Final[Mapping[str, type]] = {
+    "space": shapes.SpaceState,
+    "practitioner": shapes.Profile,
+    "eustress": EustressSpace,
+}

@@ -8,6 +8,8 @@ from typing import Annotated, Any, Final
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
+from actors.eustress.replies import Ingested
+from actors.eustress.values import SpaceName
 from actors.practitioner.transformation import TransformationResult
 from actors.runtime.codec import Uuid
 from server import shapes
@@ -93,6 +95,19 @@ class Events(Struct, kw_only=True):
     more: bool
 
 
+class EustressFollowing(Struct, kw_only=True):
+    """The head of the Eustress space's stream; the snapshot, or the replay, follows."""
+
+    space: SpaceName
+    offset: int
+
+
+class EustressSpaceName(Struct, kw_only=True):
+    """Which Eustress space it was."""
+
+    space: SpaceName
+
+
 RESULTS: Final[Mapping[str, type]] = {
     "auth": Authenticated,
     "ping": Pong,
@@ -114,5 +129,8 @@ RESULTS: Final[Mapping[str, type]] = {
     "state.transform": shapes.TransformedState,
     "state.history": States,
     "state.reflection": shapes.Insight,
+    "eustress.subscribe": EustressFollowing,
+    "eustress.unsubscribe": EustressSpaceName,
+    "eustress.ingest": Ingested,
     "history": Events,
 }

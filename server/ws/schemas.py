@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from inspect import cleandoc
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -27,7 +28,6 @@ Schema = dict[str, Any]
 
 REF: Final = "#/components/schemas/{name}"
 REQUESTS: Final = protocol.REQUESTS
-_UUID: Final = protocol.UUID.pattern
 _PYTHONS_END: Final = json.dumps(r"$(?!\n)")[1:-1]
 """Elsewhere ``$`` does not match before a final newline."""
 _NULL: Final = {"type": "null"}
@@ -43,7 +43,7 @@ def request_type(name: str) -> type[msgspec.Struct]:
     """The type of a request's frame, with the domain's types for the domain's fields."""
     request = REQUESTS[name]
     command = {field.name: field for field in structs.fields(COMMANDS[request])} if request in COMMANDS else {}
-    as_json = COMMANDS[request].json_fields if command else frozenset()
+    as_json = getattr(COMMANDS.get(request), "json_fields", frozenset())
     fields = [_merged(field, command.get(field.name), field.name in as_json) for field in structs.fields(request)]
     return msgspec.defstruct(
         request.__name__, fields, tag_field="type", tag=name, kw_only=True, namespace={"__doc__": request.__doc__}
@@ -122,8 +122,8 @@ def _components(types: Iterable[Any]) -> dict[str, Schema]:
     for component in components.values():
         component.pop("title", None)
         if "description" in component:
-            component["description"] = component["description"].replace("``", "`")
-    plain: dict[str, Schema] = json.loads(json.dumps(components).replace(_PYTHONS_END, "$"))
+            component["description"] = cleandoc(component["description"])
+    plain: dict[str, Schema] = json.loads(json.dumps(components).replace(_PYTHONS_END, "$").replace("``", "`"))
     return plain
 
 
@@ -197,7 +197,7 @@ def snapshot_frame(kind: str) -> Schema:
 
 def stream(kind: str) -> Schema:
     """A stream's name."""
-    return {"type": "string", "pattern": f"^{kind}:{_UUID}$"}
+    return {"type": "string", "pattern": f"^{kind}:{protocol.STREAM_IDS[kind]}$"}
 
 
 def shared() -> dict[str, Schema]:
