@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-import msgspec
-
 from actors.runtime.layout import slot_of
 from actors.runtime.ports import Alarm, Batch, Checkpoint, Claim, JournalRow
+from storage.flight import RowStatement
 from storage.pool import encode_json
 from storage.rows import kept
 from storage.seal import Seal
@@ -18,13 +17,6 @@ JOURNAL_COLUMNS: Final = 10
 ALARM_COLUMNS: Final = 4
 CLAIM_COLUMNS: Final = 4
 CHECKPOINT_COLUMNS: Final = 7
-
-
-class RowStatement(msgspec.Struct, frozen=True, kw_only=True):
-    """One statement beside the commit's own, with its arguments: of ``sql/rows`` a JSON array of rows, or ids."""
-
-    name: str
-    arguments: tuple[Any, ...]
 
 
 def commit_arguments(batch: Batch, seal: Seal | None) -> list[Any]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from actors.runtime.entity import Trim
 from actors.runtime.layout import slot_of
 from actors.runtime.ports import (
     Alarm,
@@ -27,9 +28,11 @@ from actors.runtime.ports import (
     RememberedOperation,
 )
 from storage.batches import last_alarms, last_claims, newest
+from storage.memory_versions import live_page, no_rows, trimmed, versions_after
 from storage.pool import BadValue, encode_json
 from storage.store import split_operation
 from storage.tables import TABLES, TableWrites, coalesce
+from storage.versions import PAGE_ROWS
 
 
 class HeldClaim(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +62,7 @@ class MemoryDatabase:
         self.claims: dict[tuple[str, str], HeldClaim] = {}
         self.leases: dict[tuple[str, str, str], HeldLease] = {}
         self.tables: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in TABLES}
+        self.versions = no_rows()
 
 
 class MemoryStore:
@@ -105,12 +109,15 @@ class MemoryStore:
         self._check_epoch()
         try:
             encode_json([dict(found.sessions) for found in batch.checkpoints])
+            versions = versions_after(self.database.versions, batch.versions)
             tables = self._rows_after(coalesce(batch.rows), self._purged(batch))
+            self._trim(batch.trims, tables, versions)
         except BadValue as error:
             raise CommitAborted(str(error), data_error=True) from error
         claims = self._claims_after(last_claims(batch.claims))
         self._check_journal(batch.journal)
         self.database.tables.update(tables)
+        self.database.versions = versions
         self.database.claims = claims
         for row in batch.journal:
             self.database.journal.setdefault((self._kind, row.entity_id), []).append(row)
@@ -121,6 +128,12 @@ class MemoryStore:
                 self.database.checkpoints[self._kind, found.entity_id] = found
         for forget in batch.forgets:
             self._forget(forget)
+
+    def _trim(self, trims: Sequence[Trim], tables: dict[str, dict[str, dict[str, Any]]], versions: Any) -> None:
+        for trim in trims:
+            markers = tables["eustress_markers"]
+            gone = trimmed(versions, markers, tables["eustress_epochs"], trim)
+            tables["eustress_markers"] = {id_: row for id_, row in markers.items() if id_ not in gone}
 
     def _forget(self, forget: Forget) -> None:
         checkpoint = self.database.checkpoints.get((self._kind, forget.entity_id))
@@ -204,6 +217,12 @@ class MemoryStore:
 
     def _events(self, entity_id: str) -> list[JournalRow]:
         return sorted(self.database.journal.get((self._kind, entity_id), ()), key=lambda row: row.seq)
+
+    async def load_live(
+        self, entity_id: str, table: str, after: tuple[Any, ...] | None = None
+    ) -> Sequence[tuple[Any, ...]]:
+        """See ``Store``."""
+        return live_page(self.database.versions, entity_id, table, after, PAGE_ROWS)
 
     async def page(self, entity_id: str, after: int, limit: int, max_bytes: int) -> Sequence[JournalRow]:
         """See ``Store``."""

@@ -48,7 +48,8 @@ from actors.runtime.ports import (
     RememberedOperation,
     StoreDown,
 )
-from storage.batches import RowStatement, commit_arguments, forget_statements, row_statements
+from storage.batches import commit_arguments, forget_statements, row_statements
+from storage.flight import Disagrees, Flight
 from storage.pool import (
     CLIENT_TIMEOUT_S,
     DRIVER_ERRORS,
@@ -61,6 +62,7 @@ from storage.pool import (
 )
 from storage.seal import CannotUnseal, Seal, Unsealed
 from storage.statements import statement
+from storage.versions import PAGE_BYTES, PAGE_ROWS, key_after, shape_of, trim_statements, version_steps
 
 CONNECT_TIMEOUT_S: Final = 5.0
 """Bounds one attempt of acquire, settle or a reconnecting commit; the caller decides how often to try."""
@@ -172,19 +174,24 @@ class PostgresStore:
                 raise CommitAborted("an earlier commit is in doubt: settle it first")
             try:
                 arguments = commit_arguments(batch, self._seal)
-                rows = row_statements(batch, self._row_seal) + forget_statements(batch, self._kind)
+                steps = [
+                    *version_steps(batch.versions),
+                    *row_statements(batch, self._row_seal),
+                    *trim_statements(batch.trims),
+                    *forget_statements(batch, self._kind),
+                ]
             except BadValue as error:
                 raise CommitAborted(str(error), data_error=True) from error
             writer = await self._writer_again()
-            flight = _Flight(writer, self._commit, [*self._lease, self.epoch, *arguments], rows)
+            flight = Flight(writer, self._commit, [*self._lease, self.epoch, *arguments], steps)
             try:
-                async with cut_after(writer, CLIENT_TIMEOUT_S):
+                async with cut_after(writer, CLIENT_TIMEOUT_S * flight.patience):
                     await flight.fly()
             except asyncio.CancelledError:
                 self._doubtful = flight.sent
                 self._drop_writer()
                 raise
-            except DRIVER_ERRORS as error:
+            except (*DRIVER_ERRORS, BadValue) as error:
                 await self._ended(error, flight)
 
     async def _writer_again(self) -> asyncpg.Connection:
@@ -200,10 +207,10 @@ class PostgresStore:
             raise CommitAborted(str(error)) from error
         return self._writer
 
-    async def _ended(self, error: Exception, flight: _Flight) -> None:
+    async def _ended(self, error: Exception, flight: Flight) -> None:
         """Say how a commit ended that did not return."""
         what = verdict(error)
-        if what is Verdict.GONE or flight.writer.is_closed():
+        if what is Verdict.GONE or (flight.writer.is_closed() and what is not Verdict.DATA):
             self._drop_writer()
             if what is Verdict.GONE and flight.sent:
                 self._doubtful = True
@@ -214,11 +221,18 @@ class PostgresStore:
             raise Fenced(str(error)) from error
         # A seq that is already there is no fault of a command: the shard's memory is behind the journal, and falls back.
         data_error = what is Verdict.DATA and getattr(error, "constraint_name", None) != "journal_pkey"
-        conflict = data_error and isinstance(error, asyncpg.UniqueViolationError)
-        raise CommitAborted(str(error), data_error=data_error, conflict=conflict) from error
+        taken = data_error and isinstance(error, asyncpg.UniqueViolationError)
+        raise CommitAborted(
+            str(error),
+            data_error=data_error,
+            conflict=taken and not flight.copying,
+            disagrees=isinstance(error, Disagrees) or (taken and flight.copying),
+        ) from error
 
-    async def _roll_back(self, flight: _Flight) -> None:
-        if flight.rows:
+    async def _roll_back(self, flight: Flight) -> None:
+        if flight.writer.is_closed():
+            self._drop_writer()
+        elif flight.steps:
             try:
                 async with cut_after(flight.writer, CLIENT_TIMEOUT_S):
                     await flight.writer.execute("ROLLBACK")
@@ -242,6 +256,14 @@ class PostgresStore:
         for entity_id, found in loaded.items():
             found.events = events[entity_id]
         return loaded
+
+    async def load_live(
+        self, entity_id: str, table: str, after: tuple[Any, ...] | None = None
+    ) -> Sequence[tuple[Any, ...]]:
+        """See ``Store``. One query; jsonb as bytes."""
+        key = key_after(shape_of(table), after)
+        rows = await self._reader.fetch(statement(f"versions/{table}.live"), entity_id, *key, PAGE_ROWS, PAGE_BYTES)
+        return list(map(tuple, rows))
 
     async def page(self, entity_id: str, after: int, limit: int, max_bytes: int) -> Sequence[JournalRow]:
         """See ``Store``."""
@@ -326,33 +348,6 @@ def _noted(loaded: Loaded) -> Iterator[None]:
         yield
     except CannotUnseal as why:
         loaded.unreadable = str(why)
-
-
-class _Flight:
-    """One commit on its way. ``sent`` is True from the moment at which it may happen without us."""
-
-    __slots__ = ("arguments", "commit", "rows", "sent", "writer")
-
-    def __init__(
-        self, writer: asyncpg.Connection, commit: Any, arguments: list[Any], rows: Sequence[RowStatement]
-    ) -> None:
-        self.writer = writer
-        self.commit = commit
-        self.arguments = arguments
-        self.rows = rows
-        self.sent = False
-
-    async def fly(self) -> None:
-        if not self.rows:
-            self.sent = True
-            await self.commit.fetchval(*self.arguments)
-            return
-        await self.writer.execute("BEGIN")
-        await self.commit.fetchval(*self.arguments)
-        for row in self.rows:
-            await self.writer.execute(statement(row.name), *row.arguments)
-        self.sent = True
-        await self.writer.execute("COMMIT")
 
 
 def split_operation(operation_id: str) -> tuple[str, int | None]:

@@ -17,13 +17,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from actors.runtime.cell import Cell, Entry, Work
-from actors.runtime.entity import Delete, Purge, Upsert
+from actors.runtime.entity import Begin, Delete, End, Purge, Trim, Upsert
 from actors.runtime.errors import Conflict, Invalid, SanghaError, StorageUnavailable
 from actors.runtime.pacing import Pacer
 from actors.runtime.ports import (
+    LIVE,
     Alarm,
     Batch,
     Checkpoint,
@@ -33,6 +34,7 @@ from actors.runtime.ports import (
     Forget,
     JournalRow,
     StoreDown,
+    Versions,
 )
 from actors.runtime.trace import Span
 
@@ -271,6 +273,8 @@ class Commits:
     def _verdict(self, failure: CommitAborted, cell: Cell, work: Work) -> SanghaError:
         if not failure.data_error:
             return StorageUnavailable("storage failed; nothing was changed, try again")
+        if failure.disagrees:  # it was decided on what storage has: the entity itself is wrong
+            return self._shard.internal(cell, work, failure)
         if work.peer is None:
             log.error("%s: storage refuses what the runtime asked (%s): %s", cell.stream, work.what, failure)
         return Conflict(str(failure)) if failure.conflict else Invalid(str(failure))
@@ -287,18 +291,23 @@ def make_batch(entries: Sequence[Entry], checkpoints: list[Checkpoint]) -> Batch
     journal: list[JournalRow] = []
     rows: dict[tuple[str, str], Upsert | Delete] = {}
     alarms: dict[tuple[str, str], Alarm] = {}
-    claims, purges = [], []
+    versions: dict[str, _Table] = {}
+    claims, purges, trims = [], [], []
     for entry in entries:
         journal += entry.journal
         for row in entry.rows:
-            if isinstance(row, Purge):
+            if isinstance(row, (Begin, End)):  # first: there may be tens of thousands
+                table = versions.get(row.table)
+                if table is None:
+                    table = versions[row.table] = _Table()
+                table.add(row)
+            elif isinstance(row, Purge):
                 purges.append(row)
-                continue
-            key = row.table, row.id if isinstance(row, Delete) else str(row.values["id"])
-            before = rows.get(key)
-            if isinstance(row, Upsert) and isinstance(before, Upsert):
-                row = Upsert(table=row.table, values={**before.values, **row.values})  # a row may name few columns
-            rows[key] = row
+            elif isinstance(row, Trim):
+                trims.append(row)
+            else:
+                key = row.table, row.id if isinstance(row, Delete) else str(row.values["id"])
+                rows[key] = _merged(rows.get(key), row)
         claims += entry.claims
         for alarm in entry.alarms:
             alarms[alarm.entity_id, alarm.name] = alarm
@@ -309,5 +318,44 @@ def make_batch(entries: Sequence[Entry], checkpoints: list[Checkpoint]) -> Batch
         alarms=[alarms[key] for key in sorted(alarms)],
         checkpoints=checkpoints,
         purges=purges,
+        versions=[versions[name].folded(name) for name in sorted(versions)],
+        trims=trims,
         forgets=[Forget(entity_id=entry.cell.id, limit=entry.forget) for entry in entries if entry.forget],
     )
+
+
+def _merged(before: Upsert | Delete | None, row: Upsert | Delete) -> Upsert | Delete:
+    if isinstance(row, Upsert) and isinstance(before, Upsert):
+        return Upsert(table=row.table, values={**before.values, **row.values})  # a row may name few columns
+    return row
+
+
+class _Table:
+    """What entries do to a versioned table, in order."""
+
+    __slots__ = ("begins", "ends")
+
+    def __init__(self) -> None:
+        self.begins: list[Begin] = []
+        self.ends: list[End] = []
+
+    def add(self, row: Begin | End) -> None:
+        """The next of them."""
+        if isinstance(row, Begin):
+            self.begins.append(row)
+        else:
+            self.ends.append(row)
+
+    def folded(self, table: str) -> Versions:
+        """An end whose row begins in the same batch goes into that row."""
+        if not self.ends:
+            return Versions(table=table, begins=[(*begin.values, LIVE, None) for begin in self.begins])
+        width = len(self.ends[0].key) + 1
+        ends: dict[tuple[Any, ...], End] = {}
+        # What ends twice goes to storage too, which will find that there is no such row any more.
+        twice = [end for end in self.ends if ends.setdefault((*end.key, end.since), end) is not end]
+        begins: list[tuple[Any, ...]] = []
+        for begin in self.begins:
+            ended = ends.pop(begin.values[:width], None)
+            begins.append((*begin.values, LIVE, None) if ended is None else (*begin.values, ended.until, ended.at))
+        return Versions(table=table, begins=begins, ends=[*ends.values(), *twice])

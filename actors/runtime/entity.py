@@ -216,30 +216,37 @@ class Purge(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 class Begin(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A version of a row of a versioned table begins and holds until it is ended. ``values`` are in the order of the table's
-    columns without those that an ``End`` sets."""
+    columns without those that an ``End`` sets: the key first, then the version that it begins in."""
 
     table: str
     values: tuple[Any, ...]
 
 
 class End(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The version of a row that began in ``since`` no longer holds from ``until`` on. ``key`` as the table names it."""
+    """The version of a row that began in ``since`` no longer holds from ``until`` on. ``key`` as the table names it.
+
+    Where storage has no such row, it and the entity disagree, and the commit fails; unless it is not ``sure`` to be there (a
+    ``Trim`` may have taken it).
+    """
 
     table: str
     key: tuple[str, ...]
     since: int
     until: int
     at: datetime
+    sure: bool = True
 
 
 class Trim(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """At most ``limit`` of an entity's rows in a table that ended before a time are no more. What a row of another table still
-    shows stays; the statement says which."""
+    shows stays; the statement says which. Those that ended before ``after`` are not looked at: what an earlier Trim left of
+    them stays."""
 
     table: str
     entity_id: str
     before: datetime
     limit: int
+    after: datetime | None = None
 
 
 class ConfirmClaim(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 
-from actors.runtime.entity import Delete, Purge, Upsert
+from actors.runtime.entity import Delete, End, Purge, Trim, Upsert
+
+LIVE: Final = 2**63 - 1
+"""The version in which what still holds ends."""
 
 
 class CommitAborted(Exception):
@@ -22,10 +25,13 @@ class CommitAborted(Exception):
     can be found by running each alone; False where storage itself failed (disk full, shutting down, no connection).
     """
 
-    def __init__(self, message: str, *, data_error: bool = False, conflict: bool = False) -> None:
+    def __init__(
+        self, message: str, *, data_error: bool = False, conflict: bool = False, disagrees: bool = False
+    ) -> None:
         super().__init__(message)
         self.data_error = data_error
         self.conflict = conflict  # a unique constraint: the guilty command is told `conflict`, else `invalid`
+        self.disagrees = disagrees  # memory took a version for live that is not, or for over: no fault of the caller's
 
 
 class CommitUnknown(Exception):
@@ -100,9 +106,18 @@ class Forget(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     limit: int
 
 
+class Versions(msgspec.Struct, kw_only=True, gc=False):
+    """What becomes of a versioned table. ``begins`` are whole rows in the order in which they began: a Begin's values, then the
+    version in which it ends (LIVE) and when (None). The ends are of rows that are in storage, and are written first."""
+
+    table: str
+    begins: Sequence[tuple[Any, ...]] = ()
+    ends: Sequence[End] = ()
+
+
 class Batch(msgspec.Struct, kw_only=True, gc=False):
-    """All that one transaction writes. Rows are coalesced by (table, id) and written in that order, after the purges; events
-    are forgotten last, when the batch's own checkpoints are there."""
+    """All that one transaction writes. Rows are coalesced by (table, id) and written in that order, after the purges and
+    versions; then comes what is trimmed, in order. Events are forgotten last, when the batch's own checkpoints are there."""
 
     journal: Sequence[JournalRow] = ()
     rows: Sequence[Upsert | Delete] = ()
@@ -110,6 +125,8 @@ class Batch(msgspec.Struct, kw_only=True, gc=False):
     alarms: Sequence[Alarm] = ()
     checkpoints: Sequence[Checkpoint] = ()
     purges: Sequence[Purge] = ()
+    versions: Sequence[Versions] = ()
+    trims: Sequence[Trim] = ()
     forgets: Sequence[Forget] = ()
 
 
@@ -167,6 +184,12 @@ class Store(Protocol):
 
     async def load(self, entity_ids: Sequence[str]) -> Mapping[str, Loaded]:
         """Entities as committed, many at once. An unknown id gives an empty Loaded."""
+
+    async def load_live(
+        self, entity_id: str, table: str, after: tuple[Any, ...] | None = None
+    ) -> Sequence[tuple[Any, ...]]:
+        """The next of an entity's live rows in a versioned table, in the order of their keys, as they began; ``after`` is the
+        last row of the page before. Empty at the end. A page is some ten thousand rows: a statement that takes little time."""
 
     async def page(self, entity_id: str, after: int, limit: int, max_bytes: int) -> Sequence[JournalRow]:
         """Numbered events with offset > after, in order, at most ``limit`` and about ``max_bytes`` of data, at least one."""

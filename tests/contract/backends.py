@@ -9,7 +9,9 @@ import asyncpg
 
 from actors.runtime.ports import Store
 from storage.memory import HeldClaim, MemoryDatabase, MemoryStore
+from storage.memory_versions import as_dicts
 from storage.store import PostgresStore
+from storage.versions import VERSIONED
 
 LAYOUT = "shared:1"
 
@@ -31,6 +33,8 @@ class MemoryBackend:
         )
 
     async def rows(self, table: str) -> list[dict[str, Any]]:
+        if table in VERSIONED:
+            return as_dicts(table, self.database.versions[table])
         return list(self.database.tables[table].values())
 
     async def expire_claims(self) -> None:

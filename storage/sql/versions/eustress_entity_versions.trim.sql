@@ -1,0 +1,17 @@
+-- At most $4 rows of the space $1 go that ended before $2 (and not before $3) and that no snapshot shows, the oldest first; and of
+-- what is not there since before $2, the word that it is not.
+DELETE FROM eustress_entity_versions v
+USING (
+    (SELECT e.tableoid AS part, e.ctid AS place FROM eustress_entity_versions e
+     WHERE e.space_name = $1 AND e.ended_at < $2 AND e.ended_at >= coalesce($3, '-infinity'::timestamptz)
+        AND (e.data IS NULL OR NOT EXISTS (
+            SELECT FROM eustress_markers m
+            WHERE m.space_name = $1 AND m.version >= e.since AND m.version < e.until))
+     ORDER BY e.ended_at LIMIT $4)
+    UNION ALL
+    (SELECT e.tableoid, e.ctid FROM eustress_entity_versions e
+     WHERE e.space_name = $1 AND e.at < $2 AND e.until = 9223372036854775807 AND e.data IS NULL
+     LIMIT $4)
+    LIMIT $4
+) gone
+WHERE v.space_name = $1 AND v.tableoid = gone.part AND v.ctid = gone.place
