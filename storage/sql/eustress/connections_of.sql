@@ -1,5 +1,5 @@
--- As connections.sql, those with an end at the entity $9. A part of its own for each end: by its target a connection is found in
--- the index without looking at all of the space's rows.
+-- As connections.sql, those with an end at the entity $9. A part of its own for each end: by its source
+-- a connection is found in the index; those with a target are looked for among all of the space (65 ms of 1,000,000).
 SELECT v.source_id, v.target_id, v.connection_type, v.strength, v.label, v.in_tree, v.since, v.at
 FROM (
     SELECT source_id, target_id, connection_type, strength, label, in_tree, since, at
