@@ -503,6 +503,7 @@ class Gateway:
         connection.outbox.shut()
         connection.detach()
         connection.abandon()
+        connection.outbox.disown()
         self._connections.discard(connection)
         self._watched.discard(connection)
         self._doomed.pop(connection, None)

@@ -37,7 +37,7 @@ KNOWN_ADDRESSES: Final = 100_000
 LAG_PROBE_S: Final = 0.5
 """How often the event loop's lag is measured: twice a second costs nothing, and a scrape sees tens of them."""
 
-COLLECT: Final = 10_000, 20, 20
+COLLECT: Final = 10_000, 20, 10
 """How many new objects before the collector looks at them, and how often at older ones. With Python's own 700, 10, 10 and all
 that was imported among what it looks at, 5,000 connections that were cut at once held everybody else up by 100 to 150 ms; so, by
 7 to 14 (``settled``)."""

@@ -110,6 +110,8 @@ class Outbox:
 
     def defer(self, frame: bytes) -> None:
         """Send one durable frame with the next that goes out, at the latest at the end of this turn."""
+        if not self.open:
+            return
         if not self.replies:
             self.owner.deferred()
         self.replies += frame
@@ -157,6 +159,11 @@ class Outbox:
         """Nothing more goes out."""
         self.write, self.size = _nowhere, _nothing
         self._held, self._held_bytes, self.replies = None, 0, b""
+
+    def disown(self) -> None:
+        """Nothing more goes out, and nobody needs to hear of it: the socket is gone."""
+        self.shut()
+        self.owner = None
 
 
 def deliver(outboxes: Iterable[Outbox], frame: bytes, limit: int) -> None:

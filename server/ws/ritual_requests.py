@@ -71,7 +71,7 @@ async def _run(connection: Connection, request: protocol.RitualRun) -> None:
             raise
         await_run = practitioner.AwaitRun(run=run_id_of(operation_of(connection, request)))
         command, recorded = practitioner.encode(await_run), False
-        instead: SanghaError | None = failure
+        instead: SanghaError | None = failure.with_traceback(None)  # which has this frame, and that has ``instead``
     else:
         command, recorded = practitioner.encode(_command(request, brief)), True
         instead = None
@@ -149,7 +149,7 @@ async def _begin(connection: Connection, request: protocol.SpaceRitualBegin) -> 
     except SanghaError as failure:
         if failure.retryable:
             raise
-        instead = failure
+        instead = failure.with_traceback(None)  # as above
     command = _command(request, brief)
 
     def begun(message: Answer | Refused | Paged) -> None:
