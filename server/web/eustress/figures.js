@@ -109,15 +109,15 @@ export function lasting(seconds) {
 /** @param {Record<string, any>} policy */
 export function policyWords(policy) {
   const snapshots = [
-    policy.snapshot_every_updates && `every ${counted(policy.snapshot_every_updates, "change")}`,
-    policy.snapshot_interval_s && `every ${lasting(policy.snapshot_interval_s)}`,
+    policy.snapshot_every_updates && counted(policy.snapshot_every_updates, "change"),
+    policy.snapshot_interval_s && lasting(policy.snapshot_interval_s),
   ].filter(Boolean);
   return [
     policy.ordering,
-    snapshots.length ? `snapshots ${snapshots.join(" or ")}` : "no snapshots by itself",
+    snapshots.length ? `snapshot every ${snapshots.join(" or ")}` : "snapshots by hand only",
     policy.retention_s ? `kept ${lasting(policy.retention_s)}${policy.archive ? ", then archived" : ""}` : "kept for ever",
     policy.trains_by_default ? "trains unless refused" : "trains only where allowed",
-  ].join(" · ");
+  ].join(", ");
 }
 
 /** What a table can be sorted by. @type {Record<string, (space: Space) => number | string>} */

@@ -5,7 +5,7 @@
  */
 
 import { FORMS, isSacred } from "./flux.js";
-import { project, relative, STRIDE, usualRadius } from "./projection.js";
+import { focal, project, relative, STRIDE, usualRadius } from "./projection.js";
 
 /** @typedef {import("./scene.js").Scene} Scene @typedef {import("./projection.js").Camera} Camera */
 /** @typedef {{ink: string, muted: string, paper: string, line: string, accent: string, flux: string[], font: string}} Colours */
@@ -14,12 +14,14 @@ import { project, relative, STRIDE, usualRadius } from "./projection.js";
 const LAYERS = 6;
 const FAINTEST = 0.34;
 const GRID = 12;
+/** Smaller dots, in device pixels, have no form to see. */
+const TINY = 2.6;
 /** Names of this many roots stand in the picture without being pointed at. */
 const ROOTS_NAMED = 12;
 
-/** @param {Element} element @returns {Colours} */
-export function coloursOf(element) {
-  const style = getComputedStyle(element);
+/** The page's colours as they are now. @returns {Colours} */
+export function coloursNow() {
+  const style = getComputedStyle(document.documentElement);
   const of = (/** @type {string} */ name) => style.getPropertyValue(name).trim();
   const flux = Array.from({ length: 10 }, (_, at) => of(`--flux-${at || 1}`));
   return { ink: of("--ink"), muted: of("--muted"), paper: of("--surface"), line: of("--line-strong"), accent: of("--accent"), flux, font: of("--sans") };
@@ -32,14 +34,16 @@ export class Painter {
     this.context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
     this.places = new Float32Array(0);
     this.ratio = 1;
-    this.colours = coloursOf(canvas);
+    this.perUnit = 1;
+    this.speckled = -1;
+    this.colours = coloursNow();
     /** @type {Map<number, HTMLCanvasElement>} */
     this.stamps = new Map();
   }
 
   /** The theme changed. */
   recolour() {
-    this.colours = coloursOf(this.canvas);
+    this.colours = coloursNow();
     this.stamps.clear();
   }
 
@@ -60,14 +64,15 @@ export class Painter {
     const { context } = this;
     if (this.places.length < scene.count * STRIDE) this.places = new Float32Array(scene.x.length * STRIDE);
     project(camera, width, height, scene, this.places);
+    this.perUnit = 1 / focal(height);
     context.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
     context.clearRect(0, 0, width, height);
     this.grid(camera, width, height);
     const lines = scene.lines();
     if (shown.links) this.lines(lines.links, this.colours.accent, 0.16, [3, 4]);
-    this.lines(lines.tree, this.colours.line, scene.count > 3000 ? 0.28 : 0.5, []);
+    this.lines(lines.tree, this.colours.line, scene.count > 3000 ? 0.3 : 0.75, []);
     this.points(scene, camera, lines.usual, width, height);
-    this.selection(scene, shown.selected, lines.tree);
+    this.selection(scene, camera, shown.selected);
     this.names(scene, shown, width);
   }
 
@@ -115,22 +120,39 @@ export class Painter {
   /** @param {Scene} scene @param {Camera} camera @param {number} usual @param {number} width @param {number} height */
   points(scene, camera, usual, width, height) {
     const { places, context, ratio } = this;
-    const base = usualRadius(scene.count) * Math.min(1, height / 420);
-    const length = camera.distance / ((height / 2) / Math.tan((20 * Math.PI) / 180));
     context.setTransform(1, 0, 0, 1, 0, 0);
+    this.speckled = -1;
     for (let layer = LAYERS - 1; layer >= 0; layer -= 1) {
       context.globalAlpha = 1 - (1 - FAINTEST) * (layer / (LAYERS - 1)) * (camera.view === "plan" ? 0.4 : 1);
       for (let slot = 0, at = 0; slot < scene.count; slot += 1, at += STRIDE) {
         if (Math.min(LAYERS - 1, Math.floor(places[at + 3] * LAYERS)) !== layer) continue;
         const [x, y] = [places[at], places[at + 1]];
         if (!(x > -40 && y > -40 && x < width + 40 && y < height + 40)) continue;
-        const radius = base * relative(scene.size[slot], usual) * Math.min(3, places[at + 2] * length);
-        const stamp = this.stamp(scene.flux[slot], radius * ratio);
+        const radius = this.radius(scene, camera, usual, slot) * ratio;
+        if (radius < TINY && !isSacred(scene.flux[slot])) {
+          this.speck(x * ratio, y * ratio, radius, scene.flux[slot]);
+          continue;
+        }
+        const stamp = this.stamp(scene.flux[slot], radius);
         context.drawImage(stamp, Math.round(x * ratio - stamp.width / 2), Math.round(y * ratio - stamp.height / 2));
       }
     }
     context.globalAlpha = 1;
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
+  }
+
+  /** A dot of a few pixels: a square is the same, and quicker. @param {number} x @param {number} y @param {number} radius @param {number} flux */
+  speck(x, y, radius, flux) {
+    const { context } = this;
+    if (flux !== this.speckled) context.fillStyle = this.colours.flux[(this.speckled = flux)];
+    const side = Math.max(1, Math.round(radius * 1.5));
+    context.fillRect(Math.round(x - side / 2), Math.round(y - side / 2), side, side);
+  }
+
+  /** How big a point is drawn, in CSS pixels. @param {Scene} scene @param {Camera} camera @param {number} usual @param {number} slot */
+  radius(scene, camera, usual, slot) {
+    const nearer = camera.distance * this.places[slot * STRIDE + 2] * this.perUnit; // than the middle
+    return usualRadius(scene.count) * relative(scene.size[slot], usual) * Math.min(3, nearer);
   }
 
   /** A point of that form, colour and size, drawn once. @param {number} flux @param {number} radius device pixels */
@@ -149,20 +171,21 @@ export class Painter {
     return made;
   }
 
-  /** @param {Scene} scene @param {string | null} selected @param {Int32Array} tree */
-  selection(scene, selected, tree) {
+  /** @param {Scene} scene @param {Camera} camera @param {string | null} selected */
+  selection(scene, camera, selected) {
     const slot = selected === null ? undefined : scene.slots.get(selected);
     if (slot === undefined) return;
+    const { tree, usual } = scene.lines();
     const own = [];
     for (let at = 0; at < tree.length; at += 2) if (tree[at] === slot || tree[at + 1] === slot) own.push(tree[at], tree[at + 1]);
     this.lines(Int32Array.from(own), this.colours.accent, 0.9, []);
     const { context, places } = this;
     const at = slot * STRIDE;
-    for (const [colour, wide] of /** @type {[string, number][]} */ ([[this.colours.paper, 5], [this.colours.ink, 2]])) {
+    for (const [colour, wide] of /** @type {[string, number][]} */ ([[this.colours.paper, 4], [this.colours.ink, 2]])) {
       context.strokeStyle = colour;
       context.lineWidth = wide;
       context.beginPath();
-      context.arc(places[at], places[at + 1], usualRadius(scene.count) + 8, 0, 7);
+      context.arc(places[at], places[at + 1], this.radius(scene, camera, usual, slot) * 1.4 + 5, 0, 7);
       context.stroke();
     }
   }

@@ -24,6 +24,8 @@
 /** Numbers a point has on the screen: x and y in pixels (NaN: behind the camera), pixels a unit, 0 (near) to 1 (far). */
 export const STRIDE = 4;
 const FIELD = Math.tan((40 / 2) * (Math.PI / 180));
+/** Of the distance from which a ball round the scene is in view: scenes are flatter than balls, and pictures wider than high. */
+const FIT = 0.6;
 const STEEPEST = Math.PI / 2 - 0.01;
 /** What lies so much farther out than 98 of 100 points is no part of the first look. */
 const OUTLIER = 4;
@@ -56,7 +58,7 @@ function reach(values, count) {
 
 /** A camera that has all of it in view. @param {{target: [number, number, number], radius: number}} bounds @param {View} view @returns {Camera} */
 export function cameraFor({ target, radius }, view) {
-  return { view, target: [...target], radius, yaw: view === "plan" ? 0 : -0.6, pitch: 0.42, distance: radius / Math.sin(Math.atan(FIELD)) };
+  return { view, target: [...target], radius, yaw: view === "plan" ? 0 : -0.6, pitch: 0.48, distance: (radius / Math.sin(Math.atan(FIELD))) * FIT };
 }
 
 /** Goes round the target. @param {Camera} camera @param {number} yaw @param {number} pitch @returns {Camera} */
@@ -86,7 +88,7 @@ export function pan(camera, right, down, height) {
 }
 
 /** Pixels that a unit has at a distance of 1. @param {number} height */
-const focal = (height) => height / 2 / FIELD;
+export const focal = (height) => height / 2 / FIELD;
 
 /**
  * Where the points are on a picture of that size; `out` has room for `STRIDE` numbers each.
@@ -131,7 +133,7 @@ export function near(out, count, px, py, within, most) {
 }
 
 /** How big a usual point is drawn among so many: its radius in pixels. @param {number} count */
-export const usualRadius = (count) => Math.min(8, Math.max(1.7, 110 / Math.sqrt(count + 1)));
+export const usualRadius = (count) => Math.min(7, Math.max(1.7, 84 / Math.sqrt(count + 1)));
 
 /** The one size of a scale of three axes. @param {number[] | undefined} scale */
 export function sizeOf(scale) {

@@ -95,7 +95,7 @@ export class SpaceView {
       ["entities", whole(space.entity_count)], ["connections", whole(space.connection_count)], ["depth", whole(space.hierarchy_depth)],
       ["sacred", percent(sacredShare(space))], ["unresolved", whole(space.unresolved)], ["changed", ago(space.changed_at, now)],
       ["quality", quality(space)], ["policy", policyWords(space.policy)],
-    ].map(([title, value]) => h(`div.tile${title === "policy" || title === "quality" ? ".wordy" : ""}`, null, h("dt", null, title), h("dd", null, value))));
+    ].map(([title, value]) => h(`div.tile.tile-${title}`, null, h("dt", null, title), h("dd", null, value))));
     if (space.snapshots !== snapshots) this.marks();
   }
 
