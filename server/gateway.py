@@ -46,6 +46,7 @@ from actors.runtime.wire import (
     Unfollow,
 )
 from server.erasure import Erasure
+from server.eustress_rooms import Rooms
 from server.http.app import build
 from server.http.door import Door, listener, most_connections
 from server.http.forwarded import Trusted
@@ -255,6 +256,7 @@ class Gateway:
         self.exports = RateLimit(settings.exports_per_minute * every, time.monotonic)
         self.exporting: set[str] = set()
         self.erasure: Erasure | None = None
+        self.rooms = Rooms(settings.eustress_spaces, queries.eustress_room)
         self.client_limits = _client_limits(settings, guest=False)
         self.guest_limits = _client_limits(settings, guest=True)
         self._tables: dict[str, StreamTable] = {}

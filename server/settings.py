@@ -134,6 +134,7 @@ class Settings(BaseSettings):
         100_000_000_000, ge=1_000, description="fuel of one practitioner's runs in a day (UTC)"
     )
     uploaded_rituals: int = Field(100, ge=1, description="rituals that one practitioner uploaded and did not withdraw")
+    eustress_spaces: int = Field(64, ge=0, description="Eustress spaces that there may be")
     openrouter_api_key: SecretStr | None = Field(
         None,
         validation_alias=AliasChoices("openrouter_api_key", "SANGHA_OPENROUTER_API_KEY", "OPENROUTER_API_KEY"),

@@ -19,6 +19,8 @@ from server.http import (
     asyncapi_document,
     collective,
     documents,
+    eustress_ingest,
+    eustress_stream,
     export,
     metrics,
     operations,
@@ -81,6 +83,8 @@ def build(gateway: Gateway) -> web.Application:
         state,
         collective,
         spaces,
+        eustress_ingest,
+        eustress_stream,
     )
     for resource in resources:
         app.add_routes(resource.routes())
@@ -160,7 +164,8 @@ async def _checked(request: web.Request, handler: Handler) -> web.StreamResponse
         raise Draining("the server is going away")
     if _STRANGE.search(request.path) or _STRANGE.search(request.query_string):
         raise BadRequest("the address has characters that no name here has")
-    await decode_body(request, gateway.settings.request_body_bytes)
+    if request.path != eustress_stream.PATH:  # whose body has no bound: it is made plain as it comes
+        await decode_body(request, gateway.settings.request_body_bytes)
     return await handler(request)
 
 

@@ -70,6 +70,7 @@ TAGS: Final = {
     "Runs": "Rituals that one ran, and what one says of them.",
     "Spaces": "Where practitioners meet.",
     "Group rituals": "Rituals of a space, at a server time. Also over the socket.",
+    "Eustress ingest": "What engines tell of their scenes: with a token of theirs (`sangha token --service eustress`).",
     "Operations": "For whoever runs the server.",
 }
 OPERATIONS_OF: Final[web.AppKey[tuple[Operation, ...]]] = web.AppKey("operations", tuple)
