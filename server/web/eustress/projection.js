@@ -24,21 +24,23 @@
 /** Numbers a point has on the screen: x and y in pixels (NaN: behind the camera), pixels a unit, 0 (near) to 1 (far). */
 export const STRIDE = 4;
 const FIELD = Math.tan((40 / 2) * (Math.PI / 180));
-/** Of the distance from which a ball round the scene is in view: scenes are flatter than balls, and pictures wider than high. */
-const FIT = 0.6;
+/** Of the picture that a scene fills at first. */
+const MARGIN = 0.9;
 const STEEPEST = Math.PI / 2 - 0.01;
 /** What lies so much farther out than 98 of 100 points is no part of the first look. */
 const OUTLIER = 4;
 const SAMPLE = 2000;
 
-/** The middle of a scene, and how far it reaches from there. @param {Points} points */
+/** @typedef {{low: number[], high: number[], target: [number, number, number], radius: number}} Bounds */
+
+/** Where a scene is, its middle, and how far it reaches from there. @param {Points} points @returns {Bounds} */
 export function boundsOf({ count, x, y, z }) {
-  if (!count) return { target: /** @type {[number, number, number]} */ ([0, 0, 0]), radius: 1 };
-  const [left, right] = reach(x, count);
-  const [low, high] = reach(y, count);
-  const [front, back] = reach(z, count);
-  const target = /** @type {[number, number, number]} */ ([(left + right) / 2, (low + high) / 2, (front + back) / 2]);
-  return { target, radius: Math.max(1e-3, Math.hypot(right - left, high - low, back - front) / 2) };
+  if (!count) return { low: [-1, -1, -1], high: [1, 1, 1], target: [0, 0, 0], radius: 1 };
+  const reaches = [x, y, z].map((values) => reach(values, count));
+  const [cx, cy, cz] = reaches.map(([least, most]) => least / 2 + most / 2);
+  const [width, height, depth] = reaches.map(([least, most]) => most - least);
+  const radius = Math.max(1e-3, Math.hypot(width, height, depth) / 2);
+  return { low: reaches.map(([least]) => least), high: reaches.map(([, most]) => most), target: [cx, cy, cz], radius };
 }
 
 /** Least and greatest, but for outliers. @param {Float64Array} values @param {number} count @returns {[number, number]} */
@@ -56,9 +58,39 @@ function reach(values, count) {
   return [Math.max(least, low - wide), Math.min(most, high + wide)];
 }
 
-/** A camera that has all of it in view. @param {{target: [number, number, number], radius: number}} bounds @param {View} view @returns {Camera} */
-export function cameraFor({ target, radius }, view) {
-  return { view, target: [...target], radius, yaw: view === "plan" ? 0 : -0.6, pitch: 0.48, distance: (radius / Math.sin(Math.atan(FIELD))) * FIT };
+/**
+ * A camera that has all of a scene in view, but for outliers.
+ * @param {Points} points @param {View} view @param {number} aspect Width by height of the picture. @returns {Camera}
+ */
+export function cameraFor(points, view, aspect) {
+  const { low, high, target, radius } = boundsOf(points);
+  /** @type {Camera} */
+  const camera = { view, target, radius, yaw: view === "plan" ? 0 : -0.6, pitch: 0.48, distance: radius / 2 };
+  const turned = turn(camera);
+  const { count, x, y, z } = points;
+  for (let at = 0; at < count; at += 1) {
+    const place = [x[at], y[at], z[at]];
+    if (place.some((value, axis) => value < low[axis] || value > high[axis])) continue;
+    const [right, above, towards] = turned(place[0], place[1], place[2]);
+    const room = FIELD * MARGIN;
+    camera.distance = Math.max(camera.distance, towards + Math.abs(right) / (aspect * room), towards + Math.abs(above) / room);
+  }
+  return camera;
+}
+
+/**
+ * From the engine's places to the camera's: right, above, towards the viewer, in units from the target.
+ * @param {Camera} camera @returns {(x: number, y: number, z: number) => [number, number, number]}
+ */
+function turn({ view, target: [cx, cy, cz], yaw, pitch }) {
+  const [sin, cos] = [Math.sin(yaw), Math.cos(yaw)];
+  const plan = view === "plan";
+  const [up, flat] = plan ? [1, 0] : [Math.sin(pitch), Math.cos(pitch)];
+  return (x, y, z) => {
+    const [dx, dy, dz] = [x - cx, y - cy, z - cz];
+    const front = dx * sin + dz * cos; // on the ground
+    return [dx * cos - dz * sin, dy * flat - front * up, plan ? 0 : dy * up + front * flat];
+  };
 }
 
 /** Goes round the target. @param {Camera} camera @param {number} yaw @param {number} pitch @returns {Camera} */
@@ -101,15 +133,14 @@ export function project(camera, width, height, { count, x, y, z }, out) {
   const { distance, radius } = camera;
   const [cx, cy, cz] = camera.target;
   const [length, midX, midY, nearest] = [focal(height), width / 2, height / 2, distance / 100];
-  for (let at = 0, to = 0; at < count; at += 1, to += STRIDE) {
+  for (let at = 0, to = 0; at < count; at += 1, to += STRIDE) { // `turn` written out: twenty thousand times a frame
     const [dx, dy, dz] = [x[at] - cx, y[at] - cy, z[at] - cz];
-    const right = dx * cos - dz * sin;
-    const ahead = dx * sin + dz * cos; // towards the viewer, on the ground
-    const towards = dy * up + ahead * flat;
+    const front = dx * sin + dz * cos;
+    const towards = dy * up + front * flat;
     const away = plan ? distance : distance - towards;
     const scale = away < nearest ? NaN : length / away;
-    out[to] = midX + right * scale;
-    out[to + 1] = midY + (ahead * up - dy * flat) * scale;
+    out[to] = midX + (dx * cos - dz * sin) * scale;
+    out[to + 1] = midY + (front * up - dy * flat) * scale;
     out[to + 2] = scale;
     out[to + 3] = Math.min(1, Math.max(0, 0.5 - towards / (2 * radius)));
   }

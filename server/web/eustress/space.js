@@ -4,8 +4,9 @@
 
 import { busy, h, name, put } from "/static/app/dom.js";
 import { ago, counted, percent, policyWords, sacredShare, whole } from "./figures.js";
-import { details, EntityList } from "./entities.js";
+import { called, details, EntityList } from "./entities.js";
 import { Epochs } from "./epochs.js";
+import { fluxWords } from "./flux.js";
 import { legend } from "./legend.js";
 import { Follower } from "./live.js";
 import { load } from "./loader.js";
@@ -46,7 +47,10 @@ export class SpaceView {
     this.linksButton = toggle("Other connections", () => this.links());
     this.words = h("p.small.muted", { role: "status", id: "scene-words" });
     this.legend = h("div");
+    this.picked = h("p.hidden-visually", { role: "status" });
     this.details = h("div.details-place");
+    /** @type {{row: import("./scene.js").Row | undefined, shape: number}} What stands there. */
+    this.detailed = { row: undefined, shape: 0 };
     this.list = new EntityList((id) => this.select(id));
     this.timeline = new Timeline((at) => this.show(at));
     this.epochs = new Epochs(lake, space.space_name, Date.parse(space.created_at), () => this.marks());
@@ -66,7 +70,7 @@ export class SpaceView {
       h("p.hidden-visually", { id: "keys" }, KEYS), this.legend, this.words);
     return h("div.view", null, h("p", null, h("a", { href: "#/" }, "← The lake")),
       h("div.space-head", null, this.title, this.liveTag, h("span.grow"), this.take), this.said, this.facts,
-      h("div.scene", null, picture, this.list.element), this.details,
+      h("div.scene", null, picture, this.list.element), this.picked, this.details,
       h("section.card", { "aria-labelledby": "time-title" }, h("h3", { id: "time-title" }, "Snapshots and epochs over time"), this.timeline.element),
       this.epochs.element);
   }
@@ -165,15 +169,22 @@ export class SpaceView {
     this.stage.select(id);
     this.list.show(this.scene, id);
     this.detail();
-    /** @type {HTMLElement | null} */ (this.details.querySelector("h3"))?.focus({ preventScroll: true });
+    const row = id === null ? undefined : this.scene.get(id);
+    this.picked.textContent = row ? `Selected ${called(row)}, ${fluxWords(row.flux)}. Its data follows the list.` : "";
   }
 
+  /** The selected entity in full; left as it is where nothing of it changed. */
   detail() {
     const row = this.selected === null ? undefined : this.scene.get(this.selected);
+    const { shape } = this.scene;
+    if (row === this.detailed.row && shape === this.detailed.shape) return;
+    this.detailed = { row, shape };
+    const held = this.details.contains(document.activeElement);
     const open = this.details.querySelector("details")?.open;
     put(this.details, row && details(this.scene, row, (id) => this.select(id)));
     const raw = this.details.querySelector("details");
     if (raw && open) raw.open = true;
+    if (held) (this.details.querySelector("h3") ?? this.canvas).focus();
   }
 
   /** @param {import("./projection.js").View} view */

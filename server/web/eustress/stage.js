@@ -5,7 +5,7 @@
  */
 
 import { Painter } from "./painter.js";
-import { boundsOf, cameraFor, near, orbit, pan, zoom } from "./projection.js";
+import { cameraFor, near, orbit, pan, zoom } from "./projection.js";
 import { Scene } from "./scene.js";
 
 const NAMED_WITHIN = 70;
@@ -25,7 +25,7 @@ export class Stage {
     this.scene = new Scene();
     /** @type {import("./projection.js").View} */
     this.view = "space";
-    this.camera = cameraFor(boundsOf(this.scene), this.view);
+    this.camera = cameraFor(this.scene, this.view, 1);
     this.links = false;
     /** @type {string | null} */
     this.selected = null;
@@ -48,7 +48,8 @@ export class Stage {
 
   /** All of the scene in view. */
   reset() {
-    this.camera = cameraFor(boundsOf(this.scene), this.view);
+    const { clientWidth: width, clientHeight: height } = this.canvas;
+    this.camera = cameraFor(this.scene, this.view, width && height ? width / height : 1);
     this.redraw();
   }
 
