@@ -59,6 +59,10 @@ START_TIMEOUT_S: Final = 60.0
 WATCH_S: Final = 0.5
 REST_AFTER_S: Final = 8.0
 """Each of them takes a CPU second to start, which would be missing when everybody comes back after a restart."""
+GATEWAY_CONNECTIONS: Final = 5
+"""Of a gateway: what it looks up, what it reads of the lake (storage/eustress_queries.py), what it scrubs."""
+LAKE_CONNECTIONS: Final = 3
+"""Of the lake's worker and its child."""
 CONNECTIONS_SPARE: Final = 10
 """For operators' psql, migrations, superuser_reserved_connections."""
 
@@ -76,9 +80,10 @@ class Server:
 
     def __init__(self, settings: Settings, ray_started: Callable[[], None] = lambda: None) -> None:
         """``ray_started``: called once Ray runs in this process (it takes the signal handlers for itself)."""
-        self.settings = settings.model_copy(
-            update={"tls_certificate": _resolved(settings.tls_certificate), "tls_key": _resolved(settings.tls_key)}
-        )
+        paths = ("tls_certificate", "tls_key", "eustress_archive_dir")
+        resolved = {name: _resolved(getattr(settings, name)) for name in paths}
+        self.settings = settings.model_copy(update=resolved)
+        self._asked_for_spaces = "eustress_spaces" in settings.model_fields_set
         self.ray_started = ray_started
         self.data_dir = settings.data_dir.resolve()
         self.deployment: Deployment | None = None
@@ -114,7 +119,7 @@ class Server:
         if settings.link_tls:
             link_tls.ensure(self.data_dir)
         self.deployment = Deployment(
-            settings=settings.model_copy(update={"data_dir": self.data_dir}),
+            settings=self.settings.model_copy(update={"data_dir": self.data_dir}),
             dsn=dsn,
             cluster_id=ownership.cluster_id,
             incarnation=ownership.incarnation,
@@ -194,10 +199,13 @@ class Server:
         return dsn
 
     async def _enough_connections(self, dsn: str) -> None:
-        """Each shard has a writer and a reader; refuse a layout that the server could not feed."""
-        layouts = layouts_of(self.settings)
+        """Each shard has a writer and a reader; refuse a layout that the server could not feed. Where nobody said how many
+        Eustress spaces there may be, as many as it can feed."""
+        settings = self.settings
+        layouts = layouts_of(settings)
         shards = sum(layout.shards for kind, layout in layouts.items() if kind not in WORKERS)
-        needed = 2 * shards + self.settings.gateways + 2 + CONNECTIONS_SPARE
+        gateways = settings.gateways * (GATEWAY_CONNECTIONS + settings.eustress_exports)
+        needed = 2 * shards + gateways + LAKE_CONNECTIONS + 2 + CONNECTIONS_SPARE
         connection = await connect(dsn, application_name="sangha serve")
         try:
             limit = int(await connection.fetchval("SHOW max_connections"))
@@ -205,6 +213,15 @@ class Server:
             await connection.close()
         if needed > limit:
             raise CannotServe(f"this layout needs {needed} database connections, and the server allows {limit}")
+        room, spaces = (limit - needed) // 2, settings.eustress_spaces
+        if layouts["eustress"].own and spaces > room:
+            if self._asked_for_spaces:
+                raise CannotServe(
+                    f"{spaces} Eustress spaces need {needed + 2 * spaces} database connections, and the server allows"
+                    f" {limit}: set eustress_spaces to at most {room}, or placement_eustress to shared:1"
+                )
+            log.warning("%d database connections leave room for %d Eustress spaces of %d", limit, room, spaces)
+            self.settings = settings.model_copy(update={"eustress_spaces": room})
 
     async def _keys_fit(self, dsn: str) -> None:
         """A wrong key is noticed here, and not by every practitioner for themselves."""

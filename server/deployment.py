@@ -22,12 +22,14 @@ from server.settings import Settings
 
 AT_START: Final = ("practitioner", "space")
 """The kinds whose shards run before the server is ready, in the order in which they start."""
-LATER: Final = ("ritual", "sandbox", "oracle")
+LATER: Final = ("ritual", "sandbox", "oracle", "eustress")
 """The kinds that start after that, or when first needed."""
-WORKERS: Final = ("sandbox", "oracle")
+ASKED: Final = ("lake",)
+"""The kinds that start when first needed, and not before."""
+WORKERS: Final = ("sandbox", "oracle", "lake")
 """Kinds without entities: no lease, no storage."""
-MAX_SOCKET_DIR: Final = 60
-"""A Unix socket's path ends at 107 bytes, and names in the run directory take up to 45."""
+MAX_SOCKET_DIR: Final = 56
+"""A Unix socket's path ends at 107 bytes, and names in the run directory take up to 50."""
 
 
 def layouts_of(settings: Settings) -> dict[str, Layout]:
@@ -38,6 +40,8 @@ def layouts_of(settings: Settings) -> dict[str, Layout]:
         "ritual": Layout.parse(settings.placement_ritual),
         "sandbox": Layout.parse(f"shared:{settings.sandboxes}"),
         "oracle": Layout.parse("shared:1"),
+        "eustress": Layout.parse(settings.placement_eustress),
+        "lake": Layout.parse("shared:1"),
     }
 
 

@@ -23,7 +23,7 @@ from actors.runtime.trace import traceparent
 from actors.runtime.wire import Ask, Follow
 from server import logs
 from server.addresses import AddressBook, write_down
-from server.deployment import AT_START, LATER, Deployment
+from server.deployment import ASKED, AT_START, LATER, Deployment
 from server.metrics import reports
 from server.metrics.reports import Report, Sample
 from server.settings import Settings
@@ -59,6 +59,10 @@ def actor_class(role: str) -> type:
     """The undecorated class of a role: a kind of worker, ``gateway``, ``coordinator``, else a shard's."""
     from server import hosts, worker_hosts  # they are made of what is here
 
+    if role == "lake":
+        from server.lake_host import LakeHost  # what it is made of is nobody else's
+
+        return LakeHost
     classes: dict[str, type] = {
         "gateway": hosts.GatewayHost,
         "coordinator": hosts.CoordinatorHost,
@@ -70,7 +74,7 @@ def actor_class(role: str) -> type:
 
 def build_placement(deployment: Deployment, path: str) -> Placement:
     """The cluster's placement, the same in every process."""
-    return Placement(deployment.cluster_id, deployment.layouts, path, actor_class, on_demand=LATER)
+    return Placement(deployment.cluster_id, deployment.layouts, path, actor_class, on_demand=(*LATER, *ASKED))
 
 
 class Links:
@@ -118,6 +122,7 @@ class Links:
                 timeout_s=self._deployment.settings.ask_timeout_s,
                 on_message=self._on_message,
                 follows=self._follows,
+                sleeps=spec.entity is not None,
             )
         return link
 

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+KINDS: Final = ("practitioner", "space", "ritual", "eustress")
 RETRY_S: Final = 0.2
 LAB_PARTICIPANTS: Final = 1_000_000
 """Load tests ask for more room than any real space has."""
@@ -60,19 +61,42 @@ DATABASE_TIMEOUT_S: Final = 1.0
 
 def kinds(settings: Settings) -> dict[str, EntityKind]:
     """The kinds of entities, with the settings that bind them."""
-    limits = SpaceLimits(
-        participant_limit_max=LAB_PARTICIPANTS if settings.lab else settings.participant_limit_max,
-        message_bytes=settings.message_bytes,
-        shared_state_bytes=settings.shared_state_bytes,
-        presence_grace_s=settings.presence_grace_s,
-        participant_grace_s=settings.participant_grace_s,
+    return {name: kind_of(name, settings) for name in KINDS}
+
+
+def kind_of(name: str, settings: Settings) -> EntityKind:
+    """One of ``KINDS``."""
+    if name == "space":
+        return SpaceKind(
+            SpaceLimits(
+                participant_limit_max=LAB_PARTICIPANTS if settings.lab else settings.participant_limit_max,
+                message_bytes=settings.message_bytes,
+                shared_state_bytes=settings.shared_state_bytes,
+                presence_grace_s=settings.presence_grace_s,
+                participant_grace_s=settings.participant_grace_s,
+            )
+        )
+    if name == "ritual":
+        return RitualKind()
+    if name == "eustress":
+        from actors.eustress.entity import EustressKind  # only who needs it pays for it
+
+        from actors.eustress.values import SceneLimits
+
+        return EustressKind(
+            SceneLimits(
+                max_entities=settings.eustress_entities,
+                max_connections=settings.eustress_connections,
+                scene_bytes=settings.eustress_scene_bytes,
+            )
+        )
+    return PractitionerKind(
+        PractitionerLimits(
+            runs_per_day=settings.ritual_runs_per_day,
+            fuel_per_day=settings.ritual_fuel_per_day,
+            unlimited=settings.lab,
+        )
     )
-    quotas = PractitionerLimits(
-        runs_per_day=settings.ritual_runs_per_day,
-        fuel_per_day=settings.ritual_fuel_per_day,
-        unlimited=settings.lab,
-    )
-    return {"practitioner": PractitionerKind(quotas), "space": SpaceKind(limits), "ritual": RitualKind()}
 
 
 class ShardHost(Host):
@@ -94,7 +118,7 @@ class ShardHost(Host):
     async def _start(self) -> None:
         deployment, settings = self.deployment, self.settings
         self.links = Links(deployment, self.placement, f"{self.kind}/{self.shard_name}")
-        kind = kinds(settings)[self.kind]
+        kind = kind_of(self.kind, settings)
         store = PostgresStore(
             deployment.dsn,
             kind=self.kind,

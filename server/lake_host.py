@@ -114,4 +114,4 @@ class LakeHost(WorkerHost):
 
     def handler(self) -> Callable[[Ask], Awaitable[bytes]]:
         """Reads the lake, writes archives."""
-        return LakeHandler(self.deployment.dsn, Path(self.path), self.settings.eustress_archive_dir)
+        return LakeHandler(self.deployment.dsn, Path(self.path), self.settings.archive_dir)

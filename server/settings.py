@@ -72,6 +72,7 @@ class Settings(BaseSettings):
     placement_practitioner: str = Field("shared:1", description="'own' or 'shared:N' Ray actors for practitioners")
     placement_space: str = Field("shared:1", description="'own' or 'shared:N' Ray actors for collective spaces")
     placement_ritual: str = Field("shared:1", description="'own' or 'shared:N' Ray actors for rituals' catalog entries")
+    placement_eustress: str = Field("own", description="'own' or 'shared:N' Ray actors for Eustress spaces")
     sandboxes: int = Field(2, ge=1, le=256, description="ritual sandboxes, a Ray actor each")
     link_tls: bool = Field(False, description="TLS on links between nodes")
 
@@ -134,7 +135,18 @@ class Settings(BaseSettings):
         100_000_000_000, ge=1_000, description="fuel of one practitioner's runs in a day (UTC)"
     )
     uploaded_rituals: int = Field(100, ge=1, description="rituals that one practitioner uploaded and did not withdraw")
-    eustress_spaces: int = Field(64, ge=0, description="Eustress spaces that there may be")
+    eustress_spaces: int = Field(
+        64, ge=0, description="Eustress spaces that there may be; with placement 'own' each that is live is a process"
+    )
+    eustress_entities: int = Field(2_000_000, ge=1, description="entities in a Eustress space")
+    eustress_connections: int = Field(4_000_000, ge=1, description="connections in a Eustress space")
+    eustress_scene_bytes: int = Field(
+        4 * 2**30, ge=2**20, description="a Eustress space's scene, as JSON: it lies in memory while the space is live"
+    )
+    eustress_archive_dir: Path | None = Field(
+        None, description="where retention writes archives; without it, eustress-archive in data_dir"
+    )
+    eustress_exports: int = Field(2, ge=1, le=64, description="exports of epochs at once in a gateway, a process each")
     openrouter_api_key: SecretStr | None = Field(
         None,
         validation_alias=AliasChoices("openrouter_api_key", "SANGHA_OPENROUTER_API_KEY", "OPENROUTER_API_KEY"),
@@ -178,7 +190,7 @@ class Settings(BaseSettings):
             )
         return value
 
-    @field_validator("placement_practitioner", "placement_space", "placement_ritual")
+    @field_validator("placement_practitioner", "placement_space", "placement_ritual", "placement_eustress")
     @classmethod
     def _placement(cls, value: str) -> str:
         if not PLACEMENT.fullmatch(value):
@@ -236,6 +248,11 @@ class Settings(BaseSettings):
     def addresses(self) -> list[Listen]:
         """Where to listen, the main address first. Raises ValueError."""
         return all_of(self.host, self.port, self.listen)
+
+    @property
+    def archive_dir(self) -> Path:
+        """Where retention writes archives."""
+        return self.eustress_archive_dir or self.data_dir / "eustress-archive"
 
     @property
     def scheme(self) -> str:

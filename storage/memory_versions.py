@@ -109,6 +109,7 @@ def trimmed(tables: dict[str, Rows], markers: Mapping[str, Any], epochs: Mapping
 def _old_versions(rows: Rows, markers: Mapping[str, Any], trim: Trim) -> set[tuple[Any, ...]]:
     shape = VERSIONED[trim.table]
     gone, at, since = shape.columns.index(shape.gone), shape.columns.index("at"), len(shape.key)
+    trains = shape.columns.index("trains") if "trains" in shape.columns else None
     shown = [marker["version"] for marker in markers.values() if marker["space_name"] == trim.entity_id]
     theirs = [(key, row) for key, row in rows.items() if row[0] == trim.entity_id]
     ended = sorted(
@@ -119,5 +120,12 @@ def _old_versions(rows: Rows, markers: Mapping[str, Any], trim: Trim) -> set[tup
         and (trim.after is None or row[ENDED_AT] >= trim.after)
         and (row[gone] is None or not any(row[since] <= version < row[UNTIL] for version in shown))
     )
-    words = [key for key, row in theirs if row[UNTIL] == LIVE and row[gone] is None and row[at] < trim.before]
+    words = [
+        key
+        for key, row in theirs
+        if row[UNTIL] == LIVE
+        and row[gone] is None
+        and row[at] < trim.before
+        and not (trains is not None and row[trains] is False and any(version < row[since] for version in shown))
+    ]
     return set([*(key for _, key in ended), *words][: trim.limit])

@@ -312,7 +312,11 @@ class _ClientConnection(_Frames):
 
 
 class LinkClient:
-    """One end that asks one shard. Create it inside a running loop; it connects on first use and stays connected."""
+    """One end that asks one shard. Create it inside a running loop; it connects on first use and stays connected.
+
+    Where the shard ``sleeps`` when its entity rests, a link that it ends is only made again for what is asked or followed: else
+    it would be started anew for nothing, by everybody who ever asked it.
+    """
 
     def __init__(
         self,
@@ -327,8 +331,9 @@ class LinkClient:
         timeout_s: float,
         on_message: Callable[[LinkClient, Any], None] | None = None,
         follows: Callable[[LinkClient], Sequence[Follow]] | None = None,
+        sleeps: bool = False,
     ) -> None:
-        self.kind, self.shard = kind, shard
+        self.kind, self.shard, self._sleeps = kind, shard, sleeps
         self.reconnects = self.timeouts = 0
         self._name, self._node, self._security, self._resolve = name, node, security, resolve
         self._timeout_s = timeout_s
@@ -405,7 +410,7 @@ class LinkClient:
         attempt = 0
         watch = asyncio.create_task(self._watch())
         try:
-            while True:
+            while self._needed:
                 try:
                     connection = await self._connect()
                     await connection.closed
@@ -418,6 +423,13 @@ class LinkClient:
                 attempt += 1
         finally:
             watch.cancel()
+            self._runner = None
+
+    @property
+    def _needed(self) -> bool:
+        if not self._sleeps or len(self._state):
+            return True
+        return self._follows is not None and bool(self._follows(self))
 
     async def _connect(self) -> _ClientConnection:
         loop = asyncio.get_running_loop()

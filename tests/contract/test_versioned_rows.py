@@ -259,6 +259,18 @@ async def test_the_word_that_something_is_not_there_goes_too(backend: Any, shard
     assert await shard.load_live("s", CONNECTIONS) == [joined("a", "c", 1)]
 
 
+async def test_a_refusal_is_remembered_while_a_snapshot_may_show_what_it_is_about(backend: Any, shard: Store) -> None:
+    def refused(id_: str, since: int) -> tuple[Any, ...]:
+        return (*begun(id_, since, data=None)[:-2], False, None)
+
+    await shard.commit(batch(live(refused("a", 1), refused("b", 3)), rows=[marker(2)]))
+    await shard.commit(trim(before=100))
+    assert await kept(backend) == {("b", 3, None)}
+    await shard.commit(trim(MARKERS, before=100))
+    await shard.commit(trim(before=100))
+    assert await kept(backend) == set()
+
+
 async def test_snapshots_go_but_for_those_of_an_epoch(backend: Any, shard: Store) -> None:
     markers = [marker(version) for version in range(1, 6)]
     other = marker(1, "other")

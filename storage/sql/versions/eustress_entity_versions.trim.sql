@@ -1,5 +1,6 @@
 -- At most $4 rows of the space $1 go that ended before $2 (and not before $3) and that no snapshot shows, the oldest first; and of
--- what is not there since before $2, the word that it is not.
+-- what is not there since before $2, the word that it is not; unless that word says too that it may not train, and there is a
+-- snapshot that may show it from before.
 DELETE FROM eustress_entity_versions v
 USING (
     (SELECT e.tableoid AS part, e.ctid AS place FROM eustress_entity_versions e
@@ -11,6 +12,8 @@ USING (
     UNION ALL
     (SELECT e.tableoid, e.ctid FROM eustress_entity_versions e
      WHERE e.space_name = $1 AND e.at < $2 AND e.until = 9223372036854775807 AND e.data IS NULL
+        AND NOT (e.trains IS FALSE AND EXISTS (
+            SELECT FROM eustress_markers m WHERE m.space_name = $1 AND m.version < e.since))
      LIMIT $4)
     LIMIT $4
 ) gone
