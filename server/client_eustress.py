@@ -106,6 +106,7 @@ class EustressIngest:
         self._when_refused, self._when_behind, self._drain_s, self._backoff = refused, behind, drain_s, backoff
         self._on_progress, self._on_warning = on_progress, on_warning
         self._burst = MOST_LINES
+        self._warned = 0  # before this request, whose count is its own
         self._moved = asyncio.Event()
         self._syncing = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
@@ -288,7 +289,7 @@ class EustressIngest:
         while True:
             while self.spool.last == self.committed:
                 await self._moved.wait()
-            first = self.committed + 1 - self.spool.state.offset
+            first, self._warned = self.committed + 1 - self.spool.state.offset, self.warnings
             await self._lake.send(self.space, self.spool.state.stream, first, self._body(self.committed), self._heard)
             self.trouble, self._burst = None, min(MOST_LINES, self._burst * GROWTH)
             self._move()
@@ -309,7 +310,7 @@ class EustressIngest:
         for warning in told.get("warnings", ()):
             if self._on_warning is not None:
                 self._on_warning(warning)
-        self.warnings += told.get("warning_count", 0)
+        self.warnings = self._warned + told.get("warning_count", 0)
         self._at(self.spool.state.offset + told["cursor"])
 
     def _at(self, number: int) -> None:
