@@ -27,6 +27,14 @@ class Rooms:
         self._known: set[str] = set()
         self._coming: Counter[str] = Counter()
 
+    def knows(self, name: str) -> bool:
+        """Whether there is surely such a space."""
+        return name in self._known
+
+    def learn(self, name: str) -> None:
+        """There is such a space: it has answered."""
+        self._known.add(name)
+
     async def has(self, name: str) -> bool:
         """Whether there is such a space. Raises StorageUnavailable."""
         return name in self._known or (await self._seen(name))[0]

@@ -3,10 +3,14 @@
 They are for a service login of ``eustress`` and for the local user. Items go on as the JSON texts that they came as: what is in
 them is the space's to judge. To subscribe and to unsubscribe are matters of one session, so no operation is recorded, and of
 the latter the space itself hears no more than of a socket that has gone.
+
+No space is asked that is not there (its actor would be started for that), unless it is to be made; so a space that the gateway
+has not heard of yet takes a look-up.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,11 +18,13 @@ import orjson
 
 from actors.eustress import commands as eustress
 from actors.runtime.entity import Address
-from actors.runtime.errors import Forbidden
+from actors.runtime.errors import Forbidden, SanghaError
+from actors.runtime.wire import Answer, Paged, Refused
 from server.local_user import ID as LOCAL
 from server.service import ENGINES_ONLY, EUSTRESS
 from server.ws import protocol
-from server.ws.asking import ask, follow
+from server.ws.asking import OnAnswer, ask, follow, pass_on
+from server.ws.replay import RETRY_S
 
 if TYPE_CHECKING:
     from server.ws.socket import Connection
@@ -37,6 +43,58 @@ def check(connection: Connection) -> None:
         raise Forbidden(ENGINES_ONLY)
 
 
+def space_now(connection: Connection, request: protocol.Request) -> str | None:
+    """The name of the space that a request is about; None where it has to be looked up whether there is one."""
+    name = _named(request)
+    known = isinstance(request, protocol.EustressUnsubscribe) or connection.gateway.rooms.knows(name)
+    return name if known else None
+
+
+def _named(request: Any) -> str:
+    return str(request.stream.partition(":")[2] if isinstance(request, protocol.History) else request.space)
+
+
+async def find(connection: Connection, request: protocol.Request) -> str:
+    """The name of the space, which is there. Raises Forbidden, NotFound, StorageUnavailable."""
+    check(connection)
+    name = _named(request)
+    await connection.gateway.rooms.check(name)
+    return name
+
+
+async def ingest_anew(connection: Connection, request: protocol.EustressIngest) -> None:
+    """Into a space of which it is not known whether it is there. Raises Forbidden, Full, StorageUnavailable."""
+    check(connection)
+    rooms, done = connection.gateway.rooms, asyncio.Event()
+
+    def answered(message: Answer | Refused | Paged) -> None:
+        if isinstance(message, Answer):
+            rooms.learn(request.space)
+        pass_on(connection, request.id, message)
+        done.set()
+
+    async with rooms.entering(request.space):
+        if not connection.closing:
+            _ask_to_ingest(connection, request, answered)
+            await done.wait()
+
+
+async def look_before(connection: Connection, name: str, rejoin: Callable[[str], None]) -> None:
+    """Rejoin a stream that the client names, if there is such a space."""
+    try:
+        await connection.gateway.rooms.check(name.partition(":")[2])
+    except SanghaError as failure:
+        if connection.closing:
+            return
+        if failure.retryable:
+            connection.gateway.later(RETRY_S, lambda: rejoin(name))
+        else:
+            connection.not_following(name)
+            connection.write(protocol.left(name, failure.code))
+    else:
+        rejoin(name)
+
+
 def _subscribe(connection: Connection, request: protocol.EustressSubscribe, entity: str) -> None:
     check(connection)
     address = Address("eustress", entity)
@@ -52,8 +110,12 @@ def _unsubscribe(connection: Connection, request: protocol.EustressUnsubscribe, 
 
 def _ingest(connection: Connection, request: protocol.EustressIngest, entity: str) -> None:
     check(connection)
+    _ask_to_ingest(connection, request)
+
+
+def _ask_to_ingest(connection: Connection, request: protocol.EustressIngest, reply: OnAnswer | None = None) -> None:
     command = eustress.encode(eustress.Ingest(items=_items(request)))
-    ask(connection, request, Address("eustress", entity), command)
+    ask(connection, request, Address("eustress", request.space), command, reply=reply)
 
 
 def _items(request: protocol.EustressIngest) -> bytes:

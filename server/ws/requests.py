@@ -44,8 +44,8 @@ def entity_now(connection: Connection, request: protocol.Request) -> str | None:
     assert connection.caller is not None
     if isinstance(request, protocol.OwnRequest):
         return connection.caller.practitioner
-    if isinstance(request, protocol.EustressRequest):
-        return request.space
+    if isinstance(request, protocol.EustressRequest) or _of_the_lake(request):
+        return eustress_requests.space_now(connection, request)
     if isinstance(request, protocol.SpaceCreate):
         uncounted = connection.caller.guest or connection.gateway.settings.lab
         return space_id_of(operation_of(connection, request)) if uncounted else None
@@ -64,6 +64,9 @@ async def look_up(connection: Connection, request: protocol.Request) -> None:
     if handler is not None:
         await handler(connection, request)
         return
+    if isinstance(request, protocol.EustressIngest):
+        await eustress_requests.ingest_anew(connection, request)
+        return
     entity = entity_now(connection, request)
     if entity is None:
         entity = await _find(connection, request)
@@ -71,8 +74,16 @@ async def look_up(connection: Connection, request: protocol.Request) -> None:
         dispatch(connection, request, entity)
 
 
+def _of_the_lake(request: protocol.Request) -> bool:
+    if not isinstance(request, protocol.History) or not request.stream.startswith("eustress:"):
+        return False
+    return protocol.STREAM.fullmatch(request.stream) is not None
+
+
 async def _find(connection: Connection, request: protocol.Request) -> str:
     assert connection.caller is not None
+    if isinstance(request, protocol.EustressRequest | protocol.History):
+        return await eustress_requests.find(connection, request)
     if isinstance(request, protocol.SpaceRequest):
         return await space_of(connection.gateway, request.space)
     entity = space_id_of(operation_of(connection, request))

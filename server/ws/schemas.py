@@ -43,7 +43,7 @@ def request_type(name: str) -> type[msgspec.Struct]:
     """The type of a request's frame, with the domain's types for the domain's fields."""
     request = REQUESTS[name]
     command = {field.name: field for field in structs.fields(COMMANDS[request])} if request in COMMANDS else {}
-    as_json = getattr(COMMANDS.get(request), "json_fields", frozenset())
+    as_json: frozenset[str] = getattr(COMMANDS.get(request), "json_fields", frozenset())
     fields = [_merged(field, command.get(field.name), field.name in as_json) for field in structs.fields(request)]
     return msgspec.defstruct(
         request.__name__, fields, tag_field="type", tag=name, kw_only=True, namespace={"__doc__": request.__doc__}

@@ -43,6 +43,7 @@ from server.measures import NAMES, Asked
 from server.ws import protocol, requests
 from server.ws.authentication import authenticate
 from server.ws.closing import GRACE_S, MALFORMED, TOO_SLOW
+from server.ws.eustress_requests import look_before
 from server.ws.outbox import Outbox
 from server.ws.protocol import text_frame, utc_now
 from server.ws.reading import Violation
@@ -439,6 +440,9 @@ class Connection:
         if self.closing or self.streams.get(name, self) is not None:
             return
         address = address_of(name)
+        if address.kind == "eustress" and not self.gateway.rooms.knows(address.id):
+            self.gateway.spawn(look_before(self, name, self.rejoin))
+            return
         caller, trace = self.caller, current_request.get()
 
         def answered(message: Answer | Refused | Paged) -> None:

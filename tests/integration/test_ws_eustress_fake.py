@@ -39,6 +39,8 @@ async def engine(w: World, **auth: Any) -> AsyncIterator[Client]:
 
 
 def stream_of(w: World, name: str = "cave") -> FakeStream:
+    """Of a space that is there."""
+    w.queries.lake.add(name)
     return w.shards.streams.setdefault(("eustress", name), FakeStream("eustress", name))
 
 
@@ -122,6 +124,37 @@ async def test_items_go_to_the_space_as_they_came_and_a_retry_is_the_same_operat
         await client.send(id=client.next_id, type="eustress.ingest", space=ODD, **SCENE, source="unknown")
         assert (await client.receive())["result"] == answer["result"]
         assert len(stream_of(w, ODD).frames) == 1
+
+
+async def test_a_space_that_is_not_there_is_asked_for_nothing_but_to_be_made(w: World) -> None:
+    async with engine(w) as client:
+        for request, fields in FIELDS.items():
+            if request not in ("eustress.ingest", "eustress.unsubscribe"):
+                assert (await client.ask(request, **fields))["error"]["code"] == "not_found", request
+        w.queries.down = True
+        for request in ("eustress.subscribe", "eustress.ingest"):
+            assert (await client.ask(request, space="cave"))["error"]["code"] == "storage_unavailable"
+        w.queries.down = False
+        assert not asked(w, e.Command)
+        assert (await client.ask("eustress.ingest", space="cave"))["type"] == "result"
+        assert (await client.ask("eustress.subscribe", space="cave"))["type"] == "result", "the gateway knows of it"
+
+
+async def test_so_many_spaces_may_be_made_and_what_waits_for_a_new_one_keeps_its_order() -> None:
+    async with world(eustress_spaces=2) as w:
+        w.queries.login("engine", ALICE, service="eustress")
+        stream_of(w, "there")
+        async with engine(w) as client:
+            w.shards.hold()
+            for n, space in ((10, "new"), (11, "new"), (12, "more"), (13, "there")):
+                await client.send(id=n, type="eustress.ingest", space=space, entities=[{"id": str(n)}])
+            await client.send(id=14, type="eustress.unsubscribe", space="new")
+            w.shards.release()
+            w.queries.lake.add("new")
+            answers = [each for each in await receive(client, 5) if "id" in each]
+            codes = [each.get("error", {}).get("code", "ok") for each in answers]
+            assert [each["id"] for each in answers] == [10, 11, 12, 13, 14]
+            assert codes == ["ok", "ok", "full", "ok", "ok"]
 
 
 async def test_what_is_wrong_with_items_is_the_spaces_to_say(w: World) -> None:
@@ -211,8 +244,10 @@ async def test_streams_of_all_kinds_count_towards_what_a_session_may_follow() ->
         w.shards.space(HALL)
         await client.auth()
         await client.join(HALL)
-        w.shards.refuse = lambda ask: NotFound("never written to") if ask.entity == "nowhere" else None
-        assert (await client.ask("eustress.subscribe", space="nowhere"))["error"]["code"] == "not_found"
+        for name in ("cave", "mine", "gone"):
+            stream_of(w, name)
+        w.shards.refuse = lambda ask: NotFound("none") if ask.entity == "gone" else None
+        assert (await client.ask("eustress.subscribe", space="gone"))["error"]["code"] == "not_found"
         await client.ask("eustress.subscribe", space="cave")
         assert (await client.receive())["type"] == "snapshot"
         assert (await client.ask("eustress.subscribe", space="mine"))["error"]["code"] == "full"
@@ -222,7 +257,7 @@ async def test_streams_of_all_kinds_count_towards_what_a_session_may_follow() ->
 
 
 async def test_names_that_look_like_other_entities_are_their_own_streams(w: World) -> None:
-    hall, same = w.shards.space(HALL), stream_of(w, HALL)
+    hall, same, mine = w.shards.space(HALL), stream_of(w, HALL), stream_of(w, LOCAL)
     async with w.socket() as client:
         await client.auth()
         await client.join(HALL)
@@ -231,7 +266,7 @@ async def test_names_that_look_like_other_entities_are_their_own_streams(w: Worl
             await client.receive()
         w.shards.say(same, "scene")
         w.shards.say(hall, "om")
-        w.shards.say(stream_of(w, LOCAL), "scene")
+        w.shards.say(mine, "scene")
         w.shards.push(w.shards.streams["practitioner", LOCAL], "invitation", {})
         assert [each["stream"] for each in await receive(client, 4)] == [
             f"practitioner:{LOCAL}",  # it leaves at once, the others together at the end of the turn
@@ -272,10 +307,14 @@ async def test_a_resumed_engine_gets_exactly_what_it_missed(w: World) -> None:
 async def test_a_stream_that_cannot_be_resumed_is_told_by_its_name(w: World) -> None:
     async with engine(w) as client:
         hello = client.hello
-    w.shards.refuse = lambda ask: NotFound("none") if ask.entity == ODD else None
-    async with engine(w, resume={"session": hello["session"], "offsets": {f"eustress:{ODD}": 1}}) as client:
-        left = await client.receive()
-        assert (left["stream"], left["event"], left["body"]) == (f"eustress:{ODD}", "left", {"reason": "not_found"})
+    stream_of(w, "gone")
+    w.shards.refuse = lambda ask: NotFound("none") if ask.entity == "gone" else None
+    offsets = {f"eustress:{ODD}": 1, "eustress:gone": 2}
+    async with engine(w, resume={"session": hello["session"], "offsets": offsets}) as client:
+        for left in await receive(client, 2):
+            assert offsets.pop(left["stream"])
+            assert (left["event"], left["body"]) == ("left", {"reason": "not_found"})
+    assert not asked(w, e.Command) or asked(w, e.Command)[0][0].entity == "gone"
 
 
 @pytest.mark.parametrize(
