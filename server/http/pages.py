@@ -1,4 +1,4 @@
-"""What a browser is given: the page at ``/``, the operator's view, the lake's, and the files of ``server/web`` under ``/static/``.
+"""What a browser is given: the page at ``/``, the operator's and the lake's, and the files of ``server/web`` under ``/static/``.
 
 A file is read when it is asked for and kept until it changes on disk, with its entity tag and, where it is text of some size,
 its gzip form. Browsers ask every time (``no-cache``) and mostly hear 304. Served is what lies below ``server/web`` and has a type

@@ -86,9 +86,9 @@ function matches({ id, data }, word) {
 
 /**
  * One entity in full.
- * @param {Scene} scene @param {Row} row @param {(id: string | null) => void} onselect
+ * @param {Scene} scene @param {Row} row @param {(id: string | null) => void} onselect @param {HTMLElement} history
  */
-export function details(scene, row, onselect) {
+export function details(scene, row, onselect, history) {
   const { id, data } = row;
   const children = scene.children(id);
   const parent = row.parent === null ? null : scene.get(row.parent);
@@ -106,7 +106,7 @@ export function details(scene, row, onselect) {
       fact("tags", data.tags?.length ? data.tags.join(", ") : "–"), fact("trains", data.consent === undefined ? "as the space has it" : data.consent ? "yes" : "no"),
       fact("parent", row.parent === null ? "none, a root" : parent ? to(parent.id) : [name(row.parent), " (not shown)"]),
       fact(`children (${children.length})`, children.length ? h("span.chips", null, children.slice(0, CHILDREN).map((child) => to(child.id)), children.length > CHILDREN && "…") : "none")),
-    connections(scene, id, to),
+    connections(scene, id, to), history,
     h("details.fine", null, h("summary", null, "As the engine sent it"), h("pre.small.mono.pre", { tabindex: "0" }, JSON.stringify(data, null, 2))));
 }
 

@@ -8,7 +8,7 @@
 
 import { Client } from "/static/sangha.js";
 import { fluxOf } from "./flux.js";
-import { linkOf, outside, rowOf } from "./loader.js";
+import { linkOf, rowOf } from "./loader.js";
 import { sampled } from "./projection.js";
 
 /** @typedef {import("./scene.js").Scene} Scene */
@@ -50,15 +50,22 @@ export class Follower {
     this.scene = null;
   }
 
+  /** By pushes, or where that cannot be, by asking. */
   async start() {
     try {
-      if (!this.lake.token) throw new Error("no login");
       await this.subscribe();
     } catch {
-      this.client?.close();
-      this.client = null;
-      if (!this.over.signal.aborted) this.poll();
+      this.ask();
     }
+  }
+
+  ask() {
+    this.client?.close();
+    this.client = null;
+    clearTimeout(this.timer);
+    if (this.over.signal.aborted) return;
+    this.fetch();
+    this.poll();
   }
 
   end() {
@@ -68,16 +75,17 @@ export class Follower {
   }
 
   async subscribe() {
-    const client = (this.client = new Client({ token: this.lake.token, giveUpAfterS: null }));
+    const client = (this.client = new Client(this.lake.token ? { token: this.lake.token } : { local: true }));
     client.addEventListener("state", (event) => {
       const { state } = /** @type {CustomEvent} */ (event).detail;
       if (state === "ready") this.fetch();
-      this.tell.how(state === "ready" ? "live" : "away");
+      if (state !== "closed") this.tell.how(state === "ready" ? "live" : "away");
     });
     await client.open();
-    const stream = await /** @type {any} */ (client).eustressSubscribe(this.space);
-    stream.addEventListener("event", (/** @type {CustomEvent} */ { detail }) => this.pushed(detail));
+    const stream = await client.eustressSubscribe(this.space);
+    stream.addEventListener("event", (event) => this.pushed(/** @type {CustomEvent} */ (event).detail));
     stream.addEventListener("snapshot", () => this.fetch());
+    stream.addEventListener("left", () => this.client && this.ask());
     this.tell.how("live");
   }
 
@@ -113,8 +121,11 @@ export class Follower {
         await this.changes(this.scene);
       }
       if (!this.client) this.tell.how("polled");
+      else if (this.client.state === "ready") this.tell.how("live");
     } catch {
-      if (!this.over.signal.aborted) this.tell.how("away");
+      if (this.over.signal.aborted) return;
+      this.tell.how("away");
+      if (this.client) this.timer = setTimeout(() => this.fetch(), POLL_MS);
     } finally {
       this.fetching = false;
     }
@@ -123,24 +134,33 @@ export class Follower {
   /** @param {Scene} scene */
   async changes(scene) {
     const path = `/eustress/changes/${encodeURIComponent(this.space)}`;
+    let newest = this.version; // known to be ours once all of it has come
     await this.lake.pages(path, { after: this.version, limit: PAGE }, (rows) => {
       if (this.scene !== scene) return false;
-      for (const row of rows) this.row(scene, row);
+      for (const row of rows) {
+        this.row(scene, row);
+        newest = row.version;
+      }
       if (rows.length) this.tell.changed(rows.length);
       return true;
     }, this.over.signal);
+    if (this.scene === scene) this.version = newest;
   }
 
-  /** @param {Scene} scene @param {any} row */
-  row(scene, row) {
-    this.version = Math.max(this.version, row.since ?? row.version);
-    if (row.source_id !== undefined) {
-      const link = linkOf(row);
-      if (row.removed || !outside(row)) scene.disconnect(link);
-      else if (scene.slots.has(link.source) && scene.slots.has(link.target)) scene.connect(link);
-    } else if (row.removed) scene.remove(row.id);
-    else if (scene.slots.has(row.id) || sampled(row.id, this.every)) scene.put(rowOf(row));
+  /** @param {Scene} scene @param {any} row A change, as a line of an ingest stream has it, with what the lake made of it. */
+  row(scene, { entity, connection, remove_entity: left, remove_connection: gone, ...place }) {
+    if (left !== undefined) scene.remove(left);
+    else if (gone) scene.disconnect(linkOf(gone));
+    else if (entity && (scene.slots.has(entity.id) || sampled(entity.id, this.every))) scene.put(rowOf({ id: entity.id, entity_data: entity, ...place }));
+    else if (connection) joined(scene, linkOf(connection));
   }
+}
+
+/** A connection that makes its source the target's parent is part of the tree. @param {Scene} scene @param {import("./scene.js").Link} link */
+function joined(scene, link) {
+  const target = scene.get(link.target);
+  if (link.type === "hierarchy" && target?.parent === link.source) scene.disconnect(link);
+  else if (target && scene.slots.has(link.source)) scene.connect(link);
 }
 
 /** Whether a batch touches neither the tree nor who is there. @param {Scene} scene @param {any} items */

@@ -7,6 +7,7 @@ import { ago, counted, percent, policyWords, sacredShare, whole } from "./figure
 import { called, details, EntityList } from "./entities.js";
 import { Epochs } from "./epochs.js";
 import { fluxWords } from "./flux.js";
+import { history } from "./history.js";
 import { legend } from "./legend.js";
 import { Follower } from "./live.js";
 import { load } from "./loader.js";
@@ -51,6 +52,8 @@ export class SpaceView {
     this.details = h("div.details-place");
     /** @type {{row: import("./scene.js").Row | undefined, shape: number}} What stands there. */
     this.detailed = { row: undefined, shape: 0 };
+    /** @type {HTMLElement} Of the entity that was selected last. */
+    this.past = h("div");
     this.list = new EntityList((id) => this.select(id));
     this.timeline = new Timeline((at) => this.show(at));
     this.epochs = new Epochs(lake, space.space_name, Date.parse(space.created_at), () => this.marks());
@@ -181,7 +184,9 @@ export class SpaceView {
     this.detailed = { row, shape };
     const held = this.details.contains(document.activeElement);
     const open = this.details.querySelector("details")?.open;
-    put(this.details, row && details(this.scene, row, (id) => this.select(id)));
+    const { space_name: space, created_at: began } = this.space;
+    if (row && this.past.dataset.of !== row.id) this.past = history(this.lake, space, began, row.id);
+    put(this.details, row && details(this.scene, row, (id) => this.select(id), this.past));
     const raw = this.details.querySelector("details");
     if (raw && open) raw.open = true;
     if (held) (this.details.querySelector("h3") ?? this.canvas).focus();

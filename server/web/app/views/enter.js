@@ -62,12 +62,16 @@ export async function enter({ main, router, then }) {
         ),
         drawing(),
       ),
-      h("div.enter-card", null, said, h("div.segments", { role: "group", "aria-label": "How to enter" }, tabs), panel),
+      h("div.enter-card", null, said, h("div.segments", { role: "group", "aria-label": "How to enter" }, tabs), panel, elsewhere()),
     ),
   );
   open("in", signIn, false);
   return { title: "Enter" };
 }
+
+/** The pages that are not for those who practise. */
+const elsewhere = () =>
+  h("p.small.muted", null, "For engines: ", h("a", { href: "/eustress" }, "the Eustress lake"), ". For operators: ", h("a", { href: "/operator" }, "what runs"), ".");
 
 /** Why one stands at the door again: in words, or the error that kept us from coming back. */
 function goodbye(why) {
