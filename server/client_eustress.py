@@ -31,10 +31,10 @@ from ssl import SSLContext
 from types import TracebackType
 from typing import Any, Final, Literal, Self
 
-from actors.runtime.errors import Internal, SanghaError
+from actors.runtime.errors import SanghaError
 from server import client_eustress_lines as lines
-from server.client_events import Backoff, ClientError, ConnectionLost
-from server.client_lake import Lake, LinesRefused, quoted
+from server.client_events import Backoff, ClientError
+from server.client_lake import Lake, LinesRefused, passes, quoted
 from server.client_spool import SEGMENT_BYTES, Spool, SpoolFull
 
 log = logging.getLogger(__name__)
@@ -221,7 +221,7 @@ class EustressIngest:
                 try:
                     told = await self._lake.ask("POST", f"/eustress/ingest/snapshot/{quoted(self.space)}", key=key)
                 except SanghaError as failure:
-                    if not _passes(failure):
+                    if not passes(failure):
                         raise
                     await asyncio.sleep(self._delay_s(failure, attempt))
                     attempt += 1
@@ -345,7 +345,7 @@ class EustressIngest:
             log.warning("%s; going on", failure)
             self._restart(self.spool.first - 1)
             return 0.0
-        if not _passes(failure):
+        if not passes(failure):
             raise failure
         if self.trouble is None:
             log.warning("the lake cannot be written to, changes wait in the spool: %s", failure)
@@ -381,8 +381,3 @@ class EustressIngest:
         self._moved = asyncio.Event()
         if self._on_progress is not None:
             self._on_progress(self)
-
-
-def _passes(failure: SanghaError) -> bool:
-    """Whether it may be otherwise later without anybody doing anything."""
-    return failure.retryable or isinstance(failure, ConnectionLost | Internal)

@@ -17,7 +17,7 @@ import aiohttp
 import orjson
 from yarl import URL
 
-from actors.runtime.errors import BadRequest, Full, Invalid, SanghaError, TooLarge
+from actors.runtime.errors import BadRequest, Full, Internal, Invalid, SanghaError, TooLarge
 from server.client_events import ClientError, ConnectionLost, error_of
 from server.client_http import http_url
 
@@ -43,6 +43,11 @@ class LinesRefused(ClientError):
         named = LinesRefused(self)
         named.message, named.args = f"line {number}: {self.message}", (f"line {number}: {self.message}",)
         return named
+
+
+def passes(failure: SanghaError) -> bool:
+    """Whether it may be otherwise later without anybody doing anything."""
+    return failure.retryable or isinstance(failure, ConnectionLost | Internal)
 
 
 def quoted(name: str) -> str:
