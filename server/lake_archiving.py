@@ -1,9 +1,10 @@
 """The process that writes what retention is about to remove to Parquet files (``server/lake_host.py`` starts it).
 
-A child of ``server/lake_child.py``; its job is ``{deployment, directory, space, before, after}``, its word what ``Archived`` is in JSON. The
-rows are those that the trims take, read in one transaction. A file gets its name when it is whole and on the disk, and the
-directory is synced before the answer: what is answered survives a power cut. Done twice it comes to the same names and the same
-content, and a file with more rows is never replaced: whoever repeats this late, when rows are gone already, destroys nothing.
+A child of ``server/lake_child.py``; its job is ``{deployment, directory, space, before, after}``, its word what ``Archived`` is
+in JSON. The rows are those that the trims take, read in one transaction. A file gets its name when it is whole and on the disk,
+and the directory is synced before the answer: what is answered survives a power cut. Done twice it comes to the same names and
+the same content, and a file with more rows is never replaced: whoever repeats this late, when rows are gone already, destroys
+nothing.
 
 Files are ``FROM-TO-BEFORE.PART.parquet``: the least and the greatest version that stand in them, and the time before which things
 ended. A part without rows has none.
@@ -76,8 +77,8 @@ async def _write(lake: LakeReader, leaving: Leaving, directory: Path) -> Archive
         files = tuple(part.name(stem) for part in written)
         _sync(directory)
     finally:
-        for part in parts:
-            part.drop()
+        for file in parts:
+            file.drop()
     begun = min(part.since for part in written if part.since is not None)
     return Archived(from_version=first, to_version=last, from_time=begun, to_time=leaving.before, files=files)
 

@@ -117,7 +117,7 @@ async def test_archives_and_what_is_left_are_together_what_was(
         assert not entities.keys() & scene.entities.keys()
         expected, expected_edges = history.scene(time)
         assert {**scene.entities, **{id_: _json(text) for id_, text in entities.items()}} == expected
-        assert sorted([*map(lambda edge: tuple(edge.values()), scene.connections), *edges]) == expected_edges
+        assert sorted([*(tuple(edge.values()) for edge in scene.connections), *edges]) == expected_edges
 
 
 def _json(text: str) -> Any:
@@ -144,7 +144,8 @@ async def test_a_scene_of_which_all_has_ended_is_read_from_files_alone(
     scene = scene_at(files, time)
     assert scene.entities == before[0]
     assert [tuple(edge.values()) for edge in scene.connections] == before[1]
-    assert scene.parents == {"leaf": "root"} and scene.depths == {"root": 0, "leaf": 1}
+    assert scene.parents == {"leaf": "root"}
+    assert scene.depths == {"root": 0, "leaf": 1}
     rows = [row for file in files if ".entities." in file.name for row in read_archive(file)]
     assert [(row["entity_id"], row["trains"], row["flux_position"]) for row in rows[:2]] == [
         ("root", None, history.entities[0]["flux_position"]),
@@ -178,7 +179,8 @@ async def test_a_late_repetition_destroys_nothing(handler: LakeHandler, database
     await connection.execute("DELETE FROM eustress_entity_versions WHERE since BETWEEN 2 AND 20")
     await connection.close()
     again = await archived(handler, history, history.now)
-    assert again.files == first.files and again.files[0].rows == 29
+    assert again.files == first.files
+    assert again.files[0].rows == 29
 
 
 async def test_nothing_to_archive_makes_no_file(handler: LakeHandler, database: str, tmp_path: Path) -> None:
@@ -245,7 +247,8 @@ def test_a_space_may_be_called_anything(tmp_path: Path) -> None:
     found = {directory_of(tmp_path, name) for name in names}
     assert len({path.name.lower() for path in found}) == len(names)
     for path in found:
-        assert path.parent == tmp_path and path.name not in ("..", ".")
+        assert path.parent == tmp_path
+        assert path.name not in ("..", ".")
         assert len(os.fsencode(path.name)) <= 100
 
 

@@ -122,16 +122,25 @@ async def test_samples_are_the_versions_that_a_snapshot_of_the_epoch_shows(serve
     assert (root["snapshots"], root["snapshot_version"], root["ended_version"], root["ended_at"]) == (2, 3, None, None)
     assert (first["snapshots"], first["snapshot_version"], first["ended_version"]) == (1, 3, 4)
     assert (last["snapshots"], last["snapshot_version"], last["ended_version"]) == (1, 6, None)
-    assert root["position"] == [0.003, 0, 0] and root["flux_position"] == 3 and root["sacred"]
-    assert root["class_type"] == "Model" and not first["sacred"] and first["tags"] == ["light"]
-    assert first["parent_id"] == "root" and first["depth"] == 1 and first["epoch_id"] == epoch
-    assert root["timestamp"] == history.at(1) and first["ended_at"] == history.at(4)
+    assert root["position"] == [0.003, 0, 0]
+    assert root["flux_position"] == 3
+    assert root["sacred"]
+    assert root["class_type"] == "Model"
+    assert not first["sacred"]
+    assert first["tags"] == ["light"]
+    assert first["parent_id"] == "root"
+    assert first["depth"] == 1
+    assert first["epoch_id"] == epoch
+    assert root["timestamp"] == history.at(1)
+    assert first["ended_at"] == history.at(4)
     parameters = {"energy": 3.6, "big": 2**70}
     assert json.loads(root["parameters"]) == parameters
     data = data_of("root", position=[0.003, 0, 0], class_type="Model", parameters=parameters)
     assert json.loads(root["entity_data"]) == data
     marks = {name.decode(): value.decode() for name, value in table.schema.metadata.items()}
-    assert marks["sangha.schema"] == "1" and marks["sangha.flux"] == "droot-v1" and marks["sangha.epoch"] == epoch
+    assert marks["sangha.schema"] == "1"
+    assert marks["sangha.flux"] == "droot-v1"
+    assert marks["sangha.epoch"] == epoch
     assert orjson.loads(marks["sangha.stats"]) == {"total_entities": 2}
     assert marks["sangha.start_time"] == BEGAN.isoformat()
 
@@ -168,7 +177,8 @@ async def test_who_refuses_to_train_is_in_no_epoch_whatever_they_said_before(ser
     await history.write(database)
     rows = table_of(await served.get(epoch)).to_pylist()
     assert versions(rows) == [("silent", 1), ("yes", 2), ("child", 4)]
-    assert rows[2]["parent_id"] is None and rows[2]["depth"] == 1  # what refused is not named either
+    assert rows[2]["parent_id"] is None
+    assert rows[2]["depth"] == 1
     links = table_of(await served.get(epoch, part="connections")).to_pylist()
     assert [(row["source_id"], row["target_id"]) for row in links] == [("yes", "silent")]
     connection = await asyncpg.connect(database)
@@ -184,7 +194,8 @@ async def test_an_epoch_of_nothing_is_a_file_of_nothing(served: Served, database
     await history.write(database)
     assert await served.get(epoch, "ndjson") == b""
     table = table_of(await served.get(epoch))
-    assert table.num_rows == 0 and "entity_id" in table.column_names
+    assert table.num_rows == 0
+    assert "entity_id" in table.column_names
 
 
 async def test_what_goes_wrong_before_the_first_byte_is_an_error(served: Served, tmp_path: Path) -> None:
@@ -228,7 +239,8 @@ async def test_a_client_that_leaves_ends_the_process_and_gives_its_place_back(se
     reply = await served.http.get(f"{served.url}/{epoch}/ndjson/entities")
     await reply.content.readexactly(1_000)
     (child,) = exporters()
-    assert child.nice() >= 10 and not any("postgres" in word for word in child.cmdline())
+    assert child.nice() >= 10
+    assert not any("postgres" in word for word in child.cmdline())
     async with served.http.get(f"{served.url}/{epoch}/ndjson/entities") as second:
         assert (second.status, second.headers["Retry-After"]) == (429, "5")
     reply.close()
