@@ -81,10 +81,27 @@ class ConnectionKey(msgspec.Struct, frozen=True, kw_only=True):
     connection_type: Annotated[str, Meta(min_length=1, max_length=200)]
 
 
+class Ancestor(msgspec.Struct, frozen=True, kw_only=True):
+    """An entity above another, as far as that one's export names it."""
+
+    id: EntityId
+    name: Text = ""
+    class_type: Annotated[str, Meta(max_length=200)] = ""
+
+
+class Placement(msgspec.Struct, frozen=True, kw_only=True):
+    """Where an entity is in the tree, by an engine that says all of its ancestors, the root first. Those that are not there are
+    made; a place in the tree that says otherwise is given up."""
+
+    entity_id: EntityId
+    ancestors: Annotated[list[Ancestor], Meta(min_length=1, max_length=1_000)]
+
+
 class Items(msgspec.Struct, frozen=True, kw_only=True):
     """The body of a batch, applied in the order of its fields. An update of an entity is the whole entity again."""
 
     entities: list[SceneEntity] = []
+    placements: list[Placement] = []
     connections: list[SceneConnection] = []
     parameters: list[ParameterUpdate] = []
     removed_connections: list[ConnectionKey] = []
