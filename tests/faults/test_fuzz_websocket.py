@@ -21,10 +21,10 @@ CASES = 60
 
 @pytest.mark.parametrize("only", ["raw", "structured"])
 async def test_a_short_fuzz_run_is_clean(only: str, tmp_path: Path) -> None:
-    server = RunningServer()
+    server = RunningServer(SANGHA_EUSTRESS_SPACES="3")  # each has a process
     server.arguments = ["--guests"]
     async with server:
-        fuzzer = Fuzzer(server.url, 1, only, tmp_path / "failures")
+        fuzzer = Fuzzer(server.url, 1, only, tmp_path / "failures", server.data_dir)
         await fuzzer.prepare()
         rng = Random(f"short:{only}")
         for _ in range(CASES):

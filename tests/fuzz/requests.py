@@ -88,8 +88,8 @@ def _space(rng: Random, scene: Scene) -> Any:
 
 
 def _stream(rng: Random, scene: Scene) -> Any:
-    kind = rng.choice(("space", "space", "practitioner", "ritual", "sandbox", "", "audio"))
-    return f"{kind}:{rng.choice([*scene.spaces, *scene.practitioners, _uuid(rng), 'x'])}"
+    kind = rng.choice(("space", "space", "practitioner", "eustress", "ritual", "sandbox", "", "audio"))
+    return f"{kind}:{rng.choice([*scene.spaces, *scene.practitioners, *SCENES, _uuid(rng), 'x'])}"
 
 
 def _resume(rng: Random, scene: Scene) -> Any:
@@ -142,15 +142,30 @@ VALID: dict[str, Callable[[Random, Scene], Any]] = {
 }
 
 
+SCENES = ("fuzz", 'Ätna: "3", %2F', "eustress:x", "x" * 200)
+"""Names of Eustress spaces: few, for each has a process of its own."""
+_CONNECTION = {"source_id": "a", "target_id": "b:c", "connection_type": "hierarchy"}
+OF_THE_LAKE: dict[str, Callable[[Random, Scene], Any]] = {
+    "space": _word(*SCENES),
+    "entities": _word([], [{"id": "a"}], [{"id": "b:c", "position": [1, 2.5, -3e38], "tags": ["x"]}] * 2),
+    "connections": _word([_CONNECTION], [_CONNECTION | {"connection_type": "near", "strength": 0.5}]),
+    "parameters": _word([{"entity_id": "a", "parameter_name": "mass", "value": {"kg": 1}}]),
+    "removed_connections": _word([_CONNECTION], []),
+    "removed_entities": _word(["a"], ["nobody"], []),
+}
+"""Where a field of a ``eustress.*`` request is another than elsewhere, or is nowhere else."""
+
+
 def request(rng: Random, scene: Scene, request_id: int) -> dict[str, str]:
     """One request as name → JSON text, most of it right."""
     if scene.corpus and rng.random() < 0.3:
         return rng.choice(scene.corpus) | {"id": str(request_id)}
     name = rng.choice(list(REQUESTS))
     fields = {"id": str(request_id), "type": json.dumps(name)}
+    valid = VALID | OF_THE_LAKE if name.startswith("eustress.") else VALID
     for each in msgspec.structs.fields(REQUESTS[name]):
         if each.name != "id" and (each.required or rng.random() < 0.6):
-            fields[each.name] = json.dumps(VALID[each.name](rng, scene))
+            fields[each.name] = json.dumps(valid[each.name](rng, scene))
     return fields
 
 

@@ -23,6 +23,17 @@ async def account(url: str, name: str) -> dict[str, Any]:
     return await register(url, email, secrets.token_urlsafe(12), spiritual_name=name, privacy_level="community")
 
 
+async def service_token(url: str, data_dir: Path) -> str | None:
+    """A token of the service eustress; None where this is not the server's own data directory."""
+    try:
+        admin = (data_dir / "admin.token").read_text().strip()
+    except OSError:
+        return None
+    async with httpx.AsyncClient(headers={"Authorization": f"Bearer {admin}"}) as http:
+        made = await http.post(f"{url}/api/admin/tokens", json={"service": "eustress"})
+        return str(made.json()["token"]) if made.is_success else None
+
+
 class Witness:
     """An account with a state and a space that nobody else may touch."""
 

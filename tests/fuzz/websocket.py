@@ -31,7 +31,7 @@ from server.client_http import http_url
 from .frames import CLOSE, Wire, raw_case, text
 from .pair import Pair, quantile
 from .requests import Scene, structured_case, usable_id
-from .watching import Witness, account, pids_of, rss_mib, unhappy_lines
+from .watching import Witness, account, pids_of, rss_mib, service_token, unhappy_lines
 
 DOCUMENTED = frozenset({1000, 1001, 1002, 1007, 1009, 4000, 4001, 4003, 4008, 4029})
 """1000: the session went on on another socket, or the client itself took its leave with it."""
@@ -129,8 +129,9 @@ def _own_codes(case: Case) -> set[int]:
 class Fuzzer:
     """A run against one server."""
 
-    def __init__(self, url: str, seed: int, only: str, failures: Path) -> None:
+    def __init__(self, url: str, seed: int, only: str, failures: Path, data_dir: Path = Path(".sangha")) -> None:
         self.url, self.seed, self.only, self.failures = url, seed, only, failures
+        self.data_dir = data_dir
         self.tally = Tally()
         self.witness = Witness()
         self.tokens: list[str] = []
@@ -152,6 +153,8 @@ class Fuzzer:
                 spaces.append(wire.heard[-1]["result"]["id"])
         own = [each["practitioner"]["id"] for each in opened]
         self.scene = Scene(spaces, [self.witness.id, *own], sessions)
+        if (engine := await service_token(self.url, self.data_dir)) is not None:
+            self.tokens.append(engine)
 
     def case(self, rng: Random) -> tuple[Case, list[dict[str, str]]]:
         """The next case of a worker, and what its requests are made of."""
@@ -235,7 +238,7 @@ def _without(case: Case, first: int, last: int) -> Case:
 async def fuzz(arguments: argparse.Namespace) -> int:
     """The whole run; the exit code."""
     url, log = http_url(arguments.url), arguments.log
-    fuzzer = Fuzzer(url, arguments.seed, arguments.only, arguments.failures)
+    fuzzer = Fuzzer(url, arguments.seed, arguments.only, arguments.failures, arguments.data_dir)
     since = log.stat().st_size if log else 0
     await fuzzer.prepare()
     pids = pids_of(arguments.data_dir, url) if arguments.server_pids == "auto" else _numbers(arguments.server_pids)
