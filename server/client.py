@@ -31,6 +31,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
 from actors.runtime.errors import Conflict, SanghaError
+from server.client_eustress import EustressIngest
+from server.client_eustress_thread import EustressIngestThread
 from server.client_events import (
     Backoff,
     ConnectionLost,
@@ -48,10 +50,21 @@ from server.client_events import (
 from server.client_http import http_url, login, put_archetypal_state, register, ws_url
 from server.client_inbox import Inbox
 from server.client_rituals import RitualRequests
-from server.client_state import ClientState, space_id
-from server.client_stream import Stream
+from server.client_scenes import SceneRequests
+from server.client_state import FOLLOWS, ClientState, space_id
+from server.client_stream import SceneStream, Stream
 
-__all__ = ["Client", "Stream", "http_url", "login", "put_archetypal_state", "register", "ws_url"]
+__all__ = [
+    "Client",
+    "EustressIngest",
+    "EustressIngestThread",
+    "Stream",
+    "http_url",
+    "login",
+    "put_archetypal_state",
+    "register",
+    "ws_url",
+]
 
 MAX_FRAME_BYTES: Final = 16 * 2**20
 """The server cuts what it sends well below 8 MiB; more is not a snapshot but a mistake."""
@@ -66,13 +79,13 @@ CONNECT_TIMEOUT_S: Final = 10.0
 CLOSE_TIMEOUT_S: Final = 1.0
 
 
-class Client(RitualRequests):
+class Client(RitualRequests, SceneRequests):
     """A session with a server, for as long as the ``async with`` lasts. See the module for its use.
 
-    ``token`` or ``guest`` says who comes. ``give_up_after_s`` bounds how long it tries to (re)connect (None: for ever);
-    after that, and after a refusal that trying again cannot change, everything raises that error and ``state`` is
-    "stopped". ``ssl`` is a context for wss. ``ping_interval_s`` is how often latency and the server's clock are measured
-    (None: the server's heartbeat). ``source`` is a local (address, port) to connect from.
+    ``token``, ``guest`` or ``local`` (the local user) says who comes. ``give_up_after_s`` bounds how long it tries to
+    (re)connect (None: for ever); after that, and after a refusal that trying again cannot change, everything raises that error
+    and ``state`` is "stopped". ``ssl`` is a context for wss. ``ping_interval_s`` is how often latency and the server's clock are
+    measured (None: the server's heartbeat). ``source`` is a local (address, port) to connect from.
     """
 
     def __init__(
@@ -81,6 +94,7 @@ class Client(RitualRequests):
         *,
         guest: str | None = None,
         token: str | None = None,
+        local: bool = False,
         ssl: SSLContext | None = None,
         give_up_after_s: float | None = None,
         ping_interval_s: float | None = None,
@@ -90,14 +104,15 @@ class Client(RitualRequests):
         on_own_event: Callable[[Event], None] | None = None,
         source: tuple[str, int] | None = None,
     ) -> None:
-        if (guest is None) == (token is None):
-            raise ValueError("either a guest's name or a token")
+        if (guest is not None) + (token is not None) + local != 1:
+            raise ValueError("either a guest's name, or a token, or the local user")
         self.url = ws_url(url)
         self.on_state = on_state
         """Called with the new ``state`` whenever it changes; must not block."""
         self.on_own_event = on_own_event
         """Called with what concerns this practitioner alone (an invitation); must not block."""
-        self._credentials = {"token": token} if token is not None else {"guest": str(guest)}
+        given = {"token": token, "guest": guest}
+        self._credentials = {name: value for name, value in given.items() if value is not None}
         self._options = {"give_up_after_s": give_up_after_s, "ping_interval_s": ping_interval_s}
         self._backoff, self._queue_events = backoff, queue_events
         self._connect: dict[str, Any] = {"ssl": ssl} if ssl is not None else {}
@@ -231,8 +246,16 @@ class Client(RitualRequests):
     ) -> Stream:
         """An ``async with`` for being in a space (UUID or slug). ``after`` replays from that offset instead of a snapshot;
         ``leave=False`` stays a participant when the block ends."""
-        inbox = Inbox(queue_events or self._queue_events, self._may_read.set)
-        return Stream(self, space, after=after, inbox=inbox, leave=leave)
+        return Stream(self, space, after=after, inbox=self._inbox(queue_events), leave=leave)
+
+    def eustress_subscribe(
+        self, space: str, *, after: int | None = None, queue_events: int | None = None
+    ) -> SceneStream:
+        """An ``async with`` for watching a Eustress space; see ``SceneRequests``."""
+        return SceneStream(self, space, after=after, inbox=self._inbox(queue_events))
+
+    def _inbox(self, queue_events: int | None) -> Inbox:
+        return Inbox(queue_events or self._queue_events, self._may_read.set)
 
     async def pulse(self, space: str, phase_rad: float) -> bool:
         """Tell one's phase in radians. False where it was lost on the way: a stale phase is not sent again."""
@@ -260,15 +283,15 @@ class Client(RitualRequests):
 
     # Requests and streams
 
-    async def follow(self, space: str, inbox: Inbox, *, after: int | None = None) -> str:
-        """Join a space, all its pushes to the inbox; its UUID. ``join`` is the comfortable form.
+    async def follow(self, space: str, inbox: Inbox, *, after: int | None = None, kind: str = "space") -> str:
+        """Join a space, or subscribe to a Eustress space, all its pushes to the inbox; its id. ``join`` is the comfortable form.
 
         Raises Conflict where this client follows the space already.
         """
         fields = {"space": space} | ({} if after is None else {"after": after})
-        result = await self._ask("space.join", fields, inbox=inbox)
+        result = await self._ask(FOLLOWS[kind], fields, inbox=inbox)
         space = space_id(result)
-        if self._inboxes.get(f"space:{space}", inbox) is not inbox:
+        if self._inboxes.get(f"{kind}:{space}", inbox) is not inbox:
             raise Conflict(f"this client is in {space} already")
         return space
 

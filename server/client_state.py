@@ -71,9 +71,14 @@ IDEMPOTENT: Final = frozenset(
         "space.ritual.get",
         "state.get",
         "state.history",
+        "eustress.subscribe",
+        "eustress.unsubscribe",
     }
 )
 """Requests that may be asked again in another session: a second one changes nothing."""
+FOLLOWS: Final = {"space": "space.join", "eustress": "eustress.subscribe"}
+"""By kind of stream, the request that begins it. (One's own begins by itself.)"""
+_FOLLOWED: Final = {type_: kind for kind, type_ in FOLLOWS.items()}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -330,7 +335,7 @@ class ClientState:
         self._progress = True
         if request.type == "ping":
             self._measure(request, message["result"], now)
-        if request.type == "space.join":
+        if request.type in _FOLLOWED:
             self._joined(request, message["result"])
         if not request.internal:
             self._outputs.append(Resolved(request.handle, message["result"]))
@@ -387,7 +392,7 @@ class ClientState:
         """Whether the numbered event is the next one."""
         last = self.offsets.get(stream)
         if last is None:
-            if not stream.startswith("practitioner:"):
+            if not _is_own(stream):
                 return False  # the snapshot that is still to come contains it
             last = offset - 1
         if offset <= last:
@@ -413,7 +418,7 @@ class ClientState:
         if request.rejoins is not None:
             self._rejoining.discard(request.rejoins)
             return
-        stream = f"space:{space_id(result)}"
+        stream = f"{_FOLLOWED[request.type]}:{space_id(result)}"
         self.offsets.setdefault(stream, request.fields.get("after"))
         self._outputs.append(Opened(request.handle, stream))
         if request.connections > 1:
@@ -422,11 +427,12 @@ class ClientState:
             self._rejoin(stream)
 
     def _rejoin(self, stream: str) -> None:
-        fields: dict[str, Any] = {"space": stream.partition(":")[2]}
+        kind, _, space = stream.partition(":")
+        fields: dict[str, Any] = {"space": space}
         if (after := self.offsets[stream]) is not None:
             fields["after"] = after
         self._rejoining.add(stream)
-        self._add("space.join", fields).rejoins = stream
+        self._add(FOLLOWS[kind], fields).rejoins = stream
 
     def _resumable(self) -> dict[str, int]:
         followed = self.offsets.items()
@@ -447,17 +453,17 @@ class ClientState:
             self._start_over()
             return
         for stream in list(self.offsets):
-            if stream.startswith("space:") and (stream in self._rejoining or self.offsets[stream] is None):
+            if not _is_own(stream) and (stream in self._rejoining or self.offsets[stream] is None):
                 self._rejoin(stream)
 
     def _start_over(self) -> None:
         """A new session: take up the streams first (a message needs the membership), then what may be asked again."""
         old = list(self._requests.values())
         self._requests, self._by_id, self._next_id = {}, {}, AUTH_ID + 1
-        for stream in [s for s in self.offsets if s.startswith("practitioner:") and s != self.own_stream]:
+        for stream in [s for s in self.offsets if _is_own(s) and s != self.own_stream]:
             self.unfollow(stream)
         self._gaps.clear()
-        for stream in [s for s in self.offsets if s.startswith("space:")]:
+        for stream in [s for s in self.offsets if not _is_own(s)]:
             self._rejoin(stream)
         for request in old:
             if request.connections and request.type not in IDEMPOTENT:
@@ -588,6 +594,11 @@ class ClientState:
 
 def _encode(message: Mapping[str, Any]) -> str:
     return orjson.dumps(message).decode()
+
+
+def _is_own(stream: str) -> bool:
+    """Whether it is a practitioner's own, which nobody has to join."""
+    return stream.startswith("practitioner:")
 
 
 def space_id(result: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""A space that a client is in: its state, its pushes, and what can be asked of it."""
+"""What a client follows: a space that it is in, or a Eustress space, with its state, its pushes, what can be asked of it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from datetime import datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 from actors.runtime.errors import SanghaError
 from server.client_events import Event
@@ -19,20 +19,65 @@ LEAVE_TIMEOUT_S: Final = 2.0
 """How long the end of a ``join`` waits for the server to take note; a server that is away takes note by its own alarm."""
 
 
-class Stream:
-    """A space that we are in: its state, and its pushes as an async iterator.
+class Followed:
+    """A stream that we follow: its state, and its pushes as an async iterator.
 
     ``state`` is the snapshot from which the stream begins (None where ``after`` asked for a replay), renewed where the
     iterator gives a "snapshot" event. Iterating ends with the error that ended the stream, or quietly after leaving.
     """
 
-    def __init__(self, client: Client, space: str, *, after: int | None, inbox: Inbox, leave: bool) -> None:
+    kind: ClassVar[str]
+    leaves: ClassVar[str]
+    """The request that ends it."""
+
+    def __init__(self, client: Client, space: str, *, after: int | None, inbox: Inbox, leave: bool = True) -> None:
         self.space = space
-        """The UUID, once joined; what was asked for before."""
+        """Its id, once followed; what was asked for before."""
         self.state: Any = None
         self.offset: int | None = after
         """The offset of what the iterator gave last."""
         self._client, self._inbox, self._leave = client, inbox, leave
+
+    @property
+    def ended(self) -> bool:
+        """Nothing more will come: it was left, or an error ended it (which iterating raises)."""
+        return self._inbox.ended
+
+    async def __aenter__(self) -> Self:
+        replay = self.offset is not None
+        try:
+            self.space = await self._client.follow(self.space, self._inbox, after=self.offset, kind=self.kind)
+            while not replay and self.offset is None and (event := await self._inbox.next()) is not None:
+                self._take(event)
+        except BaseException:
+            self._client.unfollow(self._inbox)
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._client.unfollow(self._inbox)
+        if self._leave and self._client.state != "stopped":
+            with suppress(SanghaError, TimeoutError):  # not a member any more, or nobody to tell: left either way
+                await self._client.request(self.leaves, timeout_s=LEAVE_TIMEOUT_S, space=self.space)
+
+    async def __aiter__(self) -> AsyncIterator[Event]:
+        while (event := await self._inbox.next()) is not None:
+            self._take(event)
+            yield event
+
+    def _take(self, event: Event) -> None:
+        if event.event == "snapshot":
+            self.state = event.body
+        if event.offset is not None:
+            self.offset = event.offset
+
+
+class Stream(Followed):
+    """A space that we are in."""
+
+    kind, leaves = "space", "space.leave"
 
     async def send(self, body: Any, *, timeout_s: float | None = None) -> int:
         """Say something to everyone in the space; its offset, once it is durable."""
@@ -78,37 +123,12 @@ class Stream:
         """Tell one's phase. False where it was lost on the way: a stale phase is not sent again."""
         return await self._client.pulse(self.space, phase_rad)
 
-    @property
-    def ended(self) -> bool:
-        """Nothing more will come: it was left, or an error ended it (which iterating raises)."""
-        return self._inbox.ended
 
-    async def __aenter__(self) -> Self:
-        replay = self.offset is not None
-        try:
-            self.space = await self._client.follow(self.space, self._inbox, after=self.offset)
-            while not replay and self.offset is None and (event := await self._inbox.next()) is not None:
-                self._take(event)
-        except BaseException:
-            self._client.unfollow(self._inbox)
-            raise
-        return self
+class SceneStream(Followed):
+    """A Eustress space that we watch. ``state`` has its figures."""
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._client.unfollow(self._inbox)
-        if self._leave and self._client.state != "stopped":
-            with suppress(SanghaError, TimeoutError):  # not a member any more, or nobody to tell: left either way
-                await self._client.request("space.leave", timeout_s=LEAVE_TIMEOUT_S, space=self.space)
+    kind, leaves = "eustress", "eustress.unsubscribe"
 
-    async def __aiter__(self) -> AsyncIterator[Event]:
-        while (event := await self._inbox.next()) is not None:
-            self._take(event)
-            yield event
-
-    def _take(self, event: Event) -> None:
-        if event.event == "snapshot":
-            self.state = event.body
-        if event.offset is not None:
-            self.offset = event.offset
+    async def ingest(self, **items: Any) -> dict[str, Any]:
+        """Changes of its scene; see ``Client.eustress_ingest``."""
+        return await self._client.eustress_ingest(self.space, **items)

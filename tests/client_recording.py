@@ -14,11 +14,12 @@ from typing import Any
 from client_world import half
 
 from server.client_events import Backoff, Delivered, Ended, Failed, HangUp, Opened, Output, Phase, Resolved, Send
-from server.client_state import ClientState
+from server.client_state import FOLLOWS, ClientState
 
 Step = list[Any]
 Node = tuple[int, list[Step]]
 
+JOINS = frozenset(FOLLOWS.values())
 TRACE: list[Step] = []
 """Not in the machine itself: a machine that is told the same is the same, recorded or not."""
 
@@ -103,7 +104,16 @@ def plain(output: Output) -> dict[str, Any]:
 class Walk:
     """A random history of one client: requests, clocks, replies that fit or do not, closes of every code."""
 
-    TYPES = ("space.send", "space.pulse", "space.join", "space.get", "ping", "ritual.run")
+    TYPES = (
+        "space.send",
+        "space.pulse",
+        "space.join",
+        "space.get",
+        "ping",
+        "ritual.run",
+        "eustress.subscribe",
+        "eustress.ingest",
+    )
     CODES = (None, 1001, 1006, 1006, 1006, 4008, 4008, 4029)
     FATAL = (1009, 4000, 4001, 4003)
 
@@ -148,8 +158,8 @@ class Walk:
 
     def submit(self) -> None:
         type_ = self.chance.choice(self.TYPES)
-        fields: dict[str, Any] = {"space": self.chance.choice("st")}
-        if type_ == "space.join" and self.chance.random() < 0.3:
+        fields: dict[str, Any] = {"space": self.chance.choice(("s", "t", 'é:"s') if type_[0] == "e" else "st")}
+        if type_ in JOINS and self.chance.random() < 0.3:
             fields["after"] = self.chance.randrange(4)
         self.handles.append(self.client.submit(type_, fields, self.now, lossy=type_ == "space.pulse"))
 
@@ -183,7 +193,7 @@ class Walk:
             code = self.chance.choice(("conflict", "actor_unavailable", "timeout", "rate_limited", "not_found"))
             return self.error(self.chance.choice((number, number, number, None)), code)
         result: dict[str, Any] = {"offset": 1}
-        if request is not None and request.type == "space.join":
+        if request is not None and request.type in JOINS:
             result = {
                 "space": self.chance.choice((request.fields["space"], {"id": request.fields["space"]})),
                 "offset": 1,
@@ -193,7 +203,7 @@ class Walk:
         return {"id": number, "type": "result", "result": result}
 
     def push(self) -> dict[str, Any]:
-        stream = self.chance.choice(("space:s", "space:s", "space:t", "practitioner:me"))
+        stream = self.chance.choice(("space:s", "space:s", "space:t", "practitioner:me", 'eustress:é:"s', "eustress:s"))
         head = self.heads.get(stream) or self.client.offsets.get(stream) or 0
         pick = self.chance.random()
         if pick < 0.15:

@@ -14,4 +14,5 @@
 export { Client } from "./client/connection.js";
 export { SanghaError } from "./client/errors.js";
 export { ask as askHttp, httpUrl, wsUrl } from "./client/http.js";
+export { Scene } from "./client/scene.js";
 export { Space } from "./client/space.js";

@@ -13,12 +13,13 @@ from pathlib import Path
 
 import pytest_asyncio
 from browsing import Chromium, Tab
-from gateway_fakes import ALICE, HALL, World, world
+from gateway_fakes import ALICE, HALL, FakeStream, World, world
 from harness import RunningServer
 from readme import ROOT, blocks_of
 
 SECTION = "The JavaScript client"
 NODE_S = 60.0
+CAVE = 'Höhle: "3"'
 
 OPEN = """async (options) => {
   const { Client } = await import("/static/sangha.js");
@@ -131,6 +132,37 @@ async def test_a_page_that_reads_too_slowly_loses_its_iterator_not_its_space(chr
             there.shards.say(there.shards.space(), n)
         await tab.wait("heard.length === 5")
         assert await tab.page.evaluate("slow.next().catch(({ code }) => code)") == "overflow"
+
+
+async def test_a_page_watches_a_eustress_space_and_goes_on_after_a_cut(chromium: Chromium) -> None:
+    async with world(local_user=True) as there:
+        there.queries.lake.add(CAVE)
+        cave = there.shards.streams["eustress", CAVE] = FakeStream("eustress", CAVE)
+        there.shards.say(cave, "before")
+        tab = await blank(chromium, there)
+        await tab.page.evaluate(OPEN, {"local": True, "remember": True})
+        begins = await tab.page.evaluate(
+            """async (name) => {
+              window.scene = await client.eustressSubscribe(name);
+              window.heard = [];
+              scene.addEventListener("event", ({ detail }) => heard.push([detail.offset, detail.body]));
+              return [scene.id, scene.state, scene === (await client.eustressSubscribe(name))];
+            }""",
+            CAVE,
+        )
+        assert begins == [CAVE, {"events": 1}, True]
+        assert (await tab.page.evaluate("scene.ingest({ entities: [{ id: 'a' }] })"))["version"] == 2
+        await tab.wait("heard.length === 1")
+        (connection,) = there.gateway._connections
+        connection.transport.abort()
+        there.shards.say(cave, "meanwhile")
+        await tab.wait("heard.length === 2")
+        assert await tab.page.evaluate("heard") == [[2, {"entities": [{"id": "a"}]}], [3, "meanwhile"]]
+        assert await tab.page.evaluate("client.history(scene.stream).then(({ events }) => events.length)") == 3
+        left = "new Promise((done) => scene.addEventListener('left', ({ detail }) => done(detail.reason)))"
+        assert await tab.page.evaluate(f"[{left}, scene.unsubscribe()][0]") == "left"
+        assert await tab.page.evaluate("client.request('ping').then(({ pong }) => pong)")
+        assert cave.followers == {}
 
 
 async def test_requests_beyond_any_reason_are_refused_at_once(chromium: Chromium) -> None:

@@ -11,8 +11,9 @@ import pytest
 from gateway_fakes import ALICE, BOB, HALL, ROOM, Client, FakeStream, World, until, world
 
 from actors.eustress import commands as e
-from actors.runtime.errors import ActorUnavailable, NotFound
+from actors.runtime.errors import ActorUnavailable, Conflict, NotFound
 from actors.runtime.wire import Ask, Dropped, Pushed, Resynced
+from server.client import Client as SanghaClient
 from server.local_user import ID as LOCAL
 from server.ws.protocol import REQUESTS
 
@@ -279,6 +280,54 @@ async def test_names_that_look_like_other_entities_are_their_own_streams(w: Worl
         assert (await client.receive())["stream"] == f"space:{HALL}"
     await until(lambda: not w.gateway.status()["sockets"])
     assert sorted(each.entity for each in w.shards.unfollowed) == sorted([HALL, HALL, LOCAL, LOCAL])
+
+
+# --- the client ------------------------------------------------------------------------------------------------------
+
+
+async def test_the_client_watches_ingests_and_ends_its_watch(w: World) -> None:
+    cave = stream_of(w, ODD)
+    w.shards.say(cave, "before")
+    async with SanghaClient(w.url, token="engine") as client:
+        async with client.eustress_subscribe(ODD) as scene:
+            assert (scene.space, scene.state, scene.offset) == (ODD, {"events": 1}, 1)
+            assert (await scene.ingest(entities=[{"id": "a"}], removed_entities=["b"]))["version"] == 2
+            events = aiter(scene)
+            event = await anext(events)
+            assert (event.stream, event.offset) == (cave.name, 2)
+            assert event.body == {"entities": [{"id": "a"}], "removed_entities": ["b"]}
+            with pytest.raises(Conflict):
+                async with client.eustress_subscribe(ODD):
+                    pass
+            await cut(w)
+            w.shards.say(cave, "meanwhile")
+            assert (await anext(events)).offset == 3
+        assert cave.followers == {}
+        assert (await client.eustress_ingest("other", connections=[]))["version"] == 1
+        assert [each["offset"] async for each in client.history(cave.name, after=1)] == [2, 3]
+        with pytest.raises(NotFound):
+            async with client.eustress_subscribe("nowhere"):
+                pass
+        async with client.eustress_subscribe(ODD, after=1) as scene:
+            assert [(await anext(aiter(scene))).offset for _ in range(2)] == [2, 3]
+
+
+async def cut(w: World) -> None:
+    """The one connection goes."""
+    (connection,) = w.gateway._connections
+    connection.transport.abort()
+    await until(lambda: connection not in w.gateway._connections)
+
+
+async def test_the_local_user_needs_no_token(w: World) -> None:
+    async with SanghaClient(w.url, local=True) as client:
+        assert client.practitioner["id"] == LOCAL
+        await client.eustress_ingest("cave")
+        async with client.eustress_subscribe("cave"):
+            await client.eustress_unsubscribe("cave")
+    for wrong in ({}, {"local": True, "guest": "Gaia"}):
+        with pytest.raises(ValueError, match="either"):
+            SanghaClient(w.url, **wrong)
 
 
 # --- coming back -----------------------------------------------------------------------------------------------------

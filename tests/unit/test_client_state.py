@@ -326,6 +326,25 @@ def test_a_new_session_joins_anew_and_fails_what_may_have_been_done(wire: Wire) 
     assert waiting not in wire.outcomes
 
 
+def test_a_eustress_space_is_resumed_and_subscribed_to_anew_under_its_own_name(wire: Wire) -> None:
+    name = 'cave: "3"'
+    scene = f"eustress:{name}"
+    wire.ask("eustress.subscribe", space=name)
+    wire.answer(space=name, offset=3)
+    wire.hear(type="snapshot", stream=scene, offset=3, state={}, reason="joined")
+    wire.lose()
+    wire.connect()
+    assert wire.sent[0]["resume"]["offsets"] == {scene: 3}
+    done = wire.ask("eustress.ingest", space=name, entities=[])
+    wire.lose()
+    wire.connect(resumed=False, session="S2")
+    assert wire.sent[1:] == [{"id": 2, "type": "eustress.subscribe", "space": name, "after": 3}]
+    assert isinstance(wire.outcomes[done], OutcomeUnknown)
+    wire.answer(space=name, offset=4)
+    wire.hear(type="event", stream=scene, event="changed", offset=4, body={})
+    assert [(e.stream, e.event, e.offset) for e in wire.events] == [(scene, "snapshot", 3), (scene, "changed", 4)]
+
+
 def test_what_was_refused_is_known_not_to_be_done_and_survives_a_new_session(wire: Wire) -> None:
     handle = wire.ask(body=1)
     wire.refuse("actor_unavailable", retryable=True)

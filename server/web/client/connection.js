@@ -8,17 +8,20 @@
 import { SanghaError, connectionLost } from "./errors.js";
 import { ask, httpUrl, wsUrl } from "./http.js";
 import { Memory, fingerprint, tabStorage } from "./memory.js";
+import { Scene } from "./scene.js";
 import { Space } from "./space.js";
-import { CONNECTED, ClientState, STOPPED, WAITING } from "./state.js";
+import { CONNECTED, ClientState, FOLLOWS, STOPPED, WAITING, kindAndId } from "./state.js";
 
 /** @typedef {import("./state.js").Output} Output */
+/** @typedef {import("./followed.js").Followed} Followed */
 /** @typedef {"connecting" | "ready" | "reconnecting" | "closed"} State */
 
 /**
  * @typedef {object} Options
  * @property {string} [url] The server: http(s) or ws(s), with or without a path. In a browser the page's own origin.
- * @property {string} [token] A login's. Without token and guest there is only `http`.
+ * @property {string} [token] A login's. Without token, guest and local there is only `http`.
  * @property {string} [guest] A guest's name.
+ * @property {boolean} [local] The local user: a server that has one asks who is on its own machine for nothing.
  * @property {boolean | string} [remember] Keep the session in the tab (sessionStorage) so that a reload resumes it. A text
  *   names this client where a page has several.
  * @property {number | null} [giveUpAfterS] Bounds how long a (re)connect is tried; null (as it is): for ever.
@@ -53,8 +56,8 @@ export class Client extends EventTarget {
   /** @type {Memory | null} */ #memory;
   /** @type {Options} */ #options;
   /** @type {Map<number, {resolve: (result: any) => void, reject: (error: SanghaError) => void}>} */ #waiting = new Map();
-  /** @type {Map<number, Space>} */ #joining = new Map();
-  /** @type {Map<string, Space>} */ #spaces = new Map();
+  /** @type {Map<number, Followed>} */ #joining = new Map();
+  /** @type {Map<string, Followed>} */ #followed = new Map();
   /** @type {WebSocket | null} */ #socket = null;
   /** @type {any} */ #alarm = null;
   /** @type {any} */ #saving = null;
@@ -72,11 +75,13 @@ export class Client extends EventTarget {
   /** @param {Options} [options] */
   constructor(options = {}) {
     super();
-    const { token, guest, remember = false } = options;
+    const { token, guest, local = false, remember = false } = options;
     const page = globalThis.location?.origin;
     const url = options.url ?? page;
     if (url === undefined) throw new TypeError("url is missing");
-    if (token !== undefined && guest !== undefined) throw new TypeError("either a guest's name or a token");
+    if (Number(token !== undefined) + Number(guest !== undefined) + Number(local) > 1) {
+      throw new TypeError("either a guest's name, or a token, or the local user");
+    }
     this.#options = options;
     /** The WebSocket's address. @readonly */
     this.url = wsUrl(url);
@@ -84,12 +89,13 @@ export class Client extends EventTarget {
     this.root = httpUrl(url);
     const storage = options.storage ?? tabStorage();
     const key = `sangha:${this.url}:${remember === true ? "" : remember}`;
-    const who = token === undefined ? `guest:${guest}` : `token:${fingerprint(token)}`;
+    const who = local ? "local" : token === undefined ? `guest:${guest}` : `token:${fingerprint(token)}`;
     this.#memory = remember === false ? null : new Memory(storage, key, who);
     const memo = this.#memory?.load() ?? null;
     this.#remembered = memo?.offsets ?? {};
     const own = Object.entries(this.#remembered).filter(([stream]) => stream.startsWith("practitioner:"));
-    this.#core = new ClientState(token === undefined ? { guest: guest ?? "" } : { token }, {
+    const credentials = local ? {} : token === undefined ? { guest: guest ?? "" } : { token };
+    this.#core = new ClientState(credentials, {
       jitter: Math.random,
       now: monotonicS(),
       backoff: options.backoff,
@@ -110,7 +116,7 @@ export class Client extends EventTarget {
   /** Connect. Resolves when the session stands for the first time; rejects where trying again cannot help. */
   open() {
     if (!this.#opened) {
-      if (this.#options.token === undefined && this.#options.guest === undefined) {
+      if (this.#options.token === undefined && this.#options.guest === undefined && !this.#options.local) {
         throw new TypeError("a session needs a token or a guest's name");
       }
       this.#opened = true;
@@ -215,24 +221,43 @@ export class Client extends EventTarget {
    * @param {{after?: number | null, timeoutMs?: number}} [options]
    * @returns {Promise<Space>}
    */
-  async join(space, options = {}) {
-    const { timeoutMs } = options;
-    const after = options.after ?? undefined;
-    for (const known of this.#spaces.values()) if (known.id === space || known.asked === space) return known;
-    const joined = new Space(this, space, after);
-    const fields = after === undefined ? { space } : { space, after };
-    await this.#ask("space.join", fields, { timeoutMs, space: joined });
-    const mine = this.#spaces.get(joined.stream) ?? joined;
-    await mine.started;
-    if (mine.error !== null) throw mine.error;
-    if (mine === joined) setTimeout(() => joined.release(), 0);
-    return mine;
+  join(space, { after, timeoutMs } = {}) {
+    return this.#follow(new Space(this, space, after ?? undefined), timeoutMs);
+  }
+
+  /**
+   * Watch a Eustress space, by name; with a service token, or as the local user. As `join` otherwise.
+   *
+   * @param {string} space
+   * @param {{after?: number | null, timeoutMs?: number}} [options]
+   * @returns {Promise<Scene>}
+   */
+  eustressSubscribe(space, { after, timeoutMs } = {}) {
+    return this.#follow(new Scene(this, space, after ?? undefined), timeoutMs);
+  }
+
+  /** Watch it no longer. @param {string} space */
+  async eustressUnsubscribe(space) {
+    const known = this.#followed.get(`eustress:${space}`);
+    if (known instanceof Scene) await known.unsubscribe();
+  }
+
+  /**
+   * Changes of a Eustress space's scene, all or none: `{version, accepted, snapshot_id, warnings …}`, once they are committed.
+   *
+   * @param {string} space
+   * @param {{entities?: any[], connections?: any[], parameters?: any[], removed_connections?: any[], removed_entities?: any[]}} items
+   * @param {{timeoutMs?: number}} [options]
+   * @returns {Promise<any>}
+   */
+  eustressIngest(space, items, options) {
+    return this.request("eustress.ingest", { space, ...items }, options);
   }
 
   /** The offset up to which an earlier page of this tab had a space (with `remember`): `join(id, { after })` goes on there.
-   * @param {string} space Its UUID. @returns {number | undefined} */
-  rememberedOffset(space) {
-    return this.#remembered[`space:${space}`];
+   * @param {string} space Its UUID; of kind `eustress` its name. @param {string} kind @returns {number | undefined} */
+  rememberedOffset(space, kind = "space") {
+    return this.#remembered[`${kind}:${space}`];
   }
 
   /**
@@ -262,30 +287,51 @@ export class Client extends EventTarget {
     return ask(this.root, method, path, { token: this.#options.token, fetch: this.#options.fetch, ...options });
   }
 
-  /** Deliver nothing more of a space. It is not left. @param {Space} space @internal */
-  unfollow(space) {
-    if (this.#spaces.get(space.stream) !== space) return;
-    this.#spaces.delete(space.stream);
-    delete this.#remembered[space.stream];
-    this.#core.unfollow(space.stream);
+  /** Deliver nothing more of a stream. The server is not told. @param {Followed} followed @internal */
+  unfollow(followed) {
+    const { stream } = followed;
+    if (this.#followed.get(stream) !== followed) return;
+    this.#followed.delete(stream);
+    delete this.#remembered[stream];
+    this.#core.unfollow(stream);
   }
 
   // Requests
 
   /**
+   * @template {Followed} T
+   * @param {T} asked
+   * @param {number | undefined} timeoutMs
+   * @returns {Promise<T>} What is followed already, where it is.
+   */
+  async #follow(asked, timeoutMs) {
+    const { kind, id: space, offset: after } = asked;
+    for (const known of this.#followed.values()) {
+      if (known.kind === kind && (known.id === space || known.asked === space)) return /** @type {T} */ (known);
+    }
+    const fields = after === undefined ? { space } : { space, after };
+    await this.#ask(FOLLOWS[kind], fields, { timeoutMs, followed: asked });
+    const mine = /** @type {T} */ (this.#followed.get(asked.stream) ?? asked);
+    await mine.started;
+    if (mine.error !== null) throw mine.error;
+    if (mine === asked) setTimeout(() => asked.release(), 0);
+    return mine;
+  }
+
+  /**
    * @param {string} type
    * @param {Record<string, any>} fields
-   * @param {{timeoutMs?: number, lossy?: boolean, space?: Space}} options
+   * @param {{timeoutMs?: number, lossy?: boolean, followed?: Followed}} options
    * @returns {Promise<any>}
    */
-  #ask(type, fields, { timeoutMs, lossy = false, space }) {
+  #ask(type, fields, { timeoutMs, lossy = false, followed }) {
     if (this.#core.requests.byHandle.size >= WAITING_MAX) {
       return Promise.reject(new SanghaError("overflow", `${WAITING_MAX} requests wait for their answers`));
     }
     return new Promise((resolve, reject) => {
       const handle = this.#core.submit(type, fields, monotonicS(), { lossy });
       this.#waiting.set(handle, { resolve, reject });
-      if (space !== undefined) this.#joining.set(handle, space);
+      if (followed !== undefined) this.#joining.set(handle, followed);
       if (timeoutMs !== undefined) {
         const timer = setTimeout(() => this.#timeOut(handle, type, timeoutMs), timeoutMs);
         const settle = (/** @type {(value: any) => void} */ done) => (/** @type {any} */ value) => {
@@ -329,8 +375,8 @@ export class Client extends EventTarget {
       case "failed": this.#settle(output.handle, (waiting) => waiting.reject(output.error)); break;
       case "delivered": this.#deliver(output.event); break;
       case "ended":
-        this.#spaces.get(output.stream)?.end(output.error);
-        this.#spaces.delete(output.stream);
+        this.#followed.get(output.stream)?.end(output.error);
+        this.#followed.delete(output.stream);
         delete this.#remembered[output.stream];
         break;
       case "hangUp": this.#drop(); break;
@@ -344,17 +390,17 @@ export class Client extends EventTarget {
 
   /** @param {number} handle @param {string} stream */
   #opening(handle, stream) {
-    const space = this.#joining.get(handle);
-    if (space === undefined) return;
-    space.id = stream.slice("space:".length);
-    if (!this.#spaces.has(stream)) this.#spaces.set(stream, space);
+    const followed = this.#joining.get(handle);
+    if (followed === undefined) return;
+    [, followed.id] = kindAndId(stream);
+    if (!this.#followed.has(stream)) this.#followed.set(stream, followed);
   }
 
   /** @param {import("./state.js").Push} push */
   #deliver(push) {
     this.#rememberSoon();
-    const space = this.#spaces.get(push.stream);
-    if (space !== undefined) space.deliver(push);
+    const followed = this.#followed.get(push.stream);
+    if (followed !== undefined) followed.deliver(push);
     else if (push.stream === this.#core.ownStream) this.own.dispatchEvent(new CustomEvent("event", { detail: push }));
   }
 
@@ -487,8 +533,8 @@ export class Client extends EventTarget {
 
   #remember() {
     const own = this.#core.ownStream;
-    for (const space of this.#spaces.values()) {
-      if (space.offset !== undefined && !space.isHeld) this.#remembered[space.stream] = space.offset;
+    for (const { stream, offset, isHeld } of this.#followed.values()) {
+      if (offset !== undefined && !isHeld) this.#remembered[stream] = offset;
     }
     if (this.#core.offsets.has(own)) this.#remembered[own] = Number(this.#core.offsets.get(own));
     this.#memory?.save(this.#core, this.#remembered);

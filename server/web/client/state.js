@@ -77,8 +77,12 @@ const TAKEN_OVER = 1000;
 /** Requests that may be asked again in another session: a second one changes nothing. */
 const IDEMPOTENT = new Set([
   "ping", "history", "space.list", "space.get", "space.join", "space.leave", "space.ritual.get", "state.get",
-  "state.history",
+  "state.history", "eustress.subscribe", "eustress.unsubscribe",
 ]);
+
+/** By kind of stream, the request that begins it. (One's own begins by itself.) @type {Record<string, string>} */
+export const FOLLOWS = { space: "space.join", eustress: "eustress.subscribe" };
+const FOLLOWED = new Map(Object.entries(FOLLOWS).map(([kind, type]) => [type, kind]));
 
 /** See the module. */
 export class ClientState {
@@ -101,7 +105,7 @@ export class ClientState {
   #pingIntervalS = HEARTBEAT_S;
 
   /**
-   * @param {{token: string} | {guest: string}} credentials
+   * @param {{token: string} | {guest: string} | {}} credentials Nothing: the local user's.
    * @param {object} options
    * @param {() => number} options.jitter Uniform numbers in [0, 1).
    * @param {number} [options.now]
@@ -327,7 +331,7 @@ export class ClientState {
     this.requests.drop(request);
     this.#progress = true;
     if (request.type === "ping") this.#measure(request, message.result, now);
-    if (request.type === "space.join") this.#joined(request, message.result);
+    if (FOLLOWED.has(request.type)) this.#joined(request, message.result);
     if (!request.internal) this.#outputs.push({ kind: "resolved", handle: request.handle, result: message.result });
   }
 
@@ -384,7 +388,7 @@ export class ClientState {
   #advance(stream, offset) {
     let last = this.offsets.get(stream) ?? null;
     if (last === null) {
-      if (!stream.startsWith("practitioner:")) return false; // the snapshot that is still to come contains it
+      if (!isOwn(stream)) return false; // the snapshot that is still to come contains it
       last = offset - 1;
     }
     if (offset <= last) return false;
@@ -416,7 +420,7 @@ export class ClientState {
       this.#rejoining.delete(request.rejoins);
       return;
     }
-    const stream = `space:${spaceId(result)}`;
+    const stream = `${FOLLOWED.get(request.type)}:${spaceId(result)}`;
     if (!this.offsets.has(stream)) this.offsets.set(stream, request.fields.after ?? null);
     this.#outputs.push({ kind: "opened", handle: request.handle, stream });
     // The first reply may come back for a join that subscribed a connection which is gone. Joining again
@@ -427,9 +431,9 @@ export class ClientState {
   /** @param {string} stream */
   #rejoin(stream) {
     const after = this.offsets.get(stream) ?? null;
-    const space = stream.slice("space:".length);
+    const [kind, space] = kindAndId(stream);
     this.#rejoining.add(stream);
-    this.requests.add("space.join", after === null ? { space } : { space, after }, false).rejoins = stream;
+    this.requests.add(FOLLOWS[kind], after === null ? { space } : { space, after }, false).rejoins = stream;
   }
 
   #resumable() {
@@ -462,7 +466,7 @@ export class ClientState {
       return;
     }
     for (const [stream, offset] of [...this.offsets]) {
-      if (stream.startsWith("space:") && (this.#rejoining.has(stream) || offset === null)) this.#rejoin(stream);
+      if (!isOwn(stream) && (this.#rejoining.has(stream) || offset === null)) this.#rejoin(stream);
     }
   }
 
@@ -471,7 +475,7 @@ export class ClientState {
     const old = this.requests.startOver();
     this.#gaps.clear();
     for (const stream of [...this.offsets.keys()]) {
-      if (stream.startsWith("space:")) this.#rejoin(stream);
+      if (!isOwn(stream)) this.#rejoin(stream);
       else if (stream !== this.ownStream) this.unfollow(stream);
     }
     for (const request of old) {
@@ -581,6 +585,17 @@ export class ClientState {
     }
     if (!request.internal) this.#outputs.push({ kind: "failed", handle: request.handle, error });
   }
+}
+
+/** Whether it is a practitioner's own, which nobody has to join. @param {string} stream */
+function isOwn(stream) {
+  return stream.startsWith("practitioner:");
+}
+
+/** A stream's kind, and the id behind it, which may have colons in it. @param {string} stream @returns {[string, string]} */
+export function kindAndId(stream) {
+  const at = stream.indexOf(":");
+  return [stream.slice(0, at), stream.slice(at + 1)];
 }
 
 /** The id of the space in a reply, which has it as an id or as an object with one. @param {any} result @returns {string} */
