@@ -15,7 +15,7 @@ from typing import Any, Final
 from actors.runtime.errors import NotFound
 from server.deployment import Deployment
 from server.lake_child import run
-from server.lake_tables import JsonRows, ParquetRows, Part, rows_of
+from server.lake_tables import JsonRows, ParquetRows, Part, Sink, rows_of
 from storage.eustress_files import ExportedEpoch, LakeReader, lake_reader
 
 NAME: Final = "sangha export"
@@ -40,7 +40,7 @@ async def _write(lake: LakeReader, epoch: ExportedEpoch, job: dict[str, Any]) ->
         return await _fill(sink, lake, epoch, part, job["format"])
 
 
-async def _fill(sink: io.BufferedWriter, lake: LakeReader, epoch: ExportedEpoch, part: Part, format_: str) -> int:
+async def _fill(sink: Sink, lake: LakeReader, epoch: ExportedEpoch, part: Part, format_: str) -> int:
     pages = lake.samples(epoch) if part == "entities" else lake.connections(epoch)
     writer = ParquetRows(sink, part, metadata_of(epoch)) if format_ == "parquet" else JsonRows(sink, part)
     async for page in pages:

@@ -242,6 +242,23 @@ async def test_epochs_become_one_of_all_their_snapshots(handler: LakeHandler, da
         await ask(handler, Consolidate(space="other", epoch_ids=tuple(epochs)))
 
 
+async def test_a_refusal_outlives_the_entity_while_an_epoch_shows_what_it_was(
+    handler: LakeHandler, database: str
+) -> None:
+    history = History()
+    history.put("a", trains=True)
+    history.epoch([history.snapshot()])
+    history.put("a", trains=False)
+    history.remove("a")
+    history.put("b", trains=False)
+    history.remove("b")
+    history.put("c")
+    await history.write(database)
+    answer = await archived(handler, history, history.now)
+    assert answer.removable == Removable(entities=2)  # the second version of a, the first of b
+    assert (await trim(database, "quantum", history.now))["eustress_entity_versions"] == 2
+
+
 def test_a_space_may_be_called_anything(tmp_path: Path) -> None:
     names = ["..", ".", "a/b", "a_b", "x" * 200, "空間" * 100, "A", "a", "-rf"]
     found = {directory_of(tmp_path, name) for name in names}

@@ -8,7 +8,8 @@ SELECT
      WHERE v.space_name = $1 AND (
         v.ended_at < $2 AND v.ended_at >= coalesce($3, '-infinity'::timestamptz) AND (
             v.data IS NULL OR (($4::bigint[])[width_bucket(v.since - 1, $4::bigint[]) + 1] < v.until) IS NOT TRUE)
-        OR v.until = 9223372036854775807 AND v.data IS NULL AND v.at < $2)) AS entities,
+        OR v.until = 9223372036854775807 AND v.data IS NULL AND v.at < $2
+            AND (v.trains IS FALSE AND ($4::bigint[])[1] < v.since) IS NOT TRUE)) AS entities,
     (SELECT count(*) FROM eustress_connection_versions c
      WHERE c.space_name = $1 AND (
         c.ended_at < $2 AND c.ended_at >= coalesce($3, '-infinity'::timestamptz) AND (
