@@ -109,13 +109,14 @@ export class SpaceView {
   /** Snapshots and epochs, as they are now. */
   async marks() {
     try {
-      const { space_name: space, created_at: from } = this.space;
+      const { space_name: space, created_at: began, horizon } = this.space;
       const [snapshots, epochs] = await Promise.all([
         this.lake.get(`/eustress/ingest/snapshots/${encodeURIComponent(space)}`, { full: false, limit: SNAPSHOTS }),
         this.lake.get("/eustress/epochs", { space }),
       ]);
-      this.timeline.show(Date.parse(from), this.lake.now(), snapshots, epochs);
-      this.epochs.show(epochs);
+      const standing = epochs.filter((/** @type {any} */ epoch) => !epoch.consolidated_into);
+      this.timeline.show(Date.parse(horizon ?? began), this.lake.now(), snapshots, standing);
+      this.epochs.show(standing);
     } catch (failure) {
       this.wrong(failure);
     }
