@@ -49,6 +49,7 @@ from server.erasure import Erasure
 from server.eustress_rooms import Rooms
 from server.http.app import build
 from server.http.door import Door, listener, most_connections
+from server.http.eustress_reading import Lake
 from server.http.forwarded import Trusted
 from server.http.guard import Guard
 from server.http.guard import Limits as ConnectionLimits
@@ -218,12 +219,13 @@ class Gateway:
         scrape: Callable[[], Awaitable[list[Report]]] | None = None,
         tracer: Tracer | None = None,
         deployment_path: Path | None = None,
+        lake: Lake | None = None,
     ) -> None:
         """``secret`` is the cluster's: it signs sessions. ``index`` tells gateways of one node apart.
 
         ``topology`` gives what ``GET /api/admin/topology`` answers to whoever has ``admin_token``, ``scrape`` what all other
         processes report for ``GET /metrics``. ``tracer`` is there where traces are on. ``deployment_path`` is the file that
-        processes read which this one starts.
+        processes read which this one starts. ``lake`` reads scenes of Eustress.
         """
         self.settings = settings
         self.router = router
@@ -234,6 +236,7 @@ class Gateway:
         self.topology, self.scrape = topology, scrape
         self.tracer = tracer
         self.deployment_path = deployment_path
+        self.lake = lake
         self.measures = GatewayMeasures()
         self.hashing = ThreadPoolExecutor(max_workers=2, thread_name_prefix="argon2")
         self.nobodys_hash: str | None = None

@@ -38,6 +38,7 @@ from server.metrics.reports import Report, Sample
 from server.metrics.scrape import Scraper
 from server.settings import Settings
 from server.topology import topology
+from storage.eustress_queries import EustressQueries
 from storage.heartbeat import Heartbeat
 from storage.queries import Queries
 from storage.scrubbing import Scrubber
@@ -258,6 +259,7 @@ class GatewayHost(Host):
             scrape=self._scrape,
             tracer=self.tracer,
             deployment_path=Path(self.path),
+            lake=EustressQueries(deployment.dsn),
         )
         self.gateway = gateway
         links.open_shared()

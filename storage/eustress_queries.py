@@ -8,12 +8,11 @@ that is none.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
-import asyncpg
 import msgspec
 
 from actors.eustress.values import EpochStats
@@ -25,7 +24,8 @@ NEVER: Final = datetime(9999, 12, 31, tzinfo=UTC)
 PAGE_BYTES: Final = 8 << 20
 """A page ends after so many bytes, whatever its limit: an entity may be as large as a request."""
 
-Row = asyncpg.Record
+Row = Mapping[str, Any]
+"""asyncpg's Record, read by name."""
 Box = tuple[float, float, float, float, float, float]
 """The least x, y, z and the greatest."""
 
@@ -253,7 +253,8 @@ class EustressReading:
 
     async def epoch_snapshots(self, space: str, from_: datetime, to: datetime, limit: int) -> list[tuple[str, int]]:
         """Ids and versions of the snapshots between two times, both included, oldest first."""
-        return [tuple(row) for row in await self._view.rows("eustress/epoch_snapshots", space, from_, to, limit)]
+        rows = await self._view.rows("eustress/epoch_snapshots", space, from_, to, limit)
+        return [(row["id"], row["version"]) for row in rows]
 
     async def epoch_stats(self, space: str, versions: Sequence[int]) -> Counted:
         """What an epoch of the snapshots at these versions has."""

@@ -88,7 +88,9 @@ def weight(rows: list[asyncpg.Record], data: str | None) -> int:
 class ReadPool:
     """See the module."""
 
-    def __init__(self, dsn: str, *, application_name: str, size: int = 3, long: int = 2, wait_s: float = WAIT_S) -> None:
+    def __init__(
+        self, dsn: str, *, application_name: str, size: int = 3, long: int = 2, wait_s: float = WAIT_S
+    ) -> None:
         self._dsn = dsn
         self._application_name = application_name
         self._wait_s = wait_s

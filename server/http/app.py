@@ -19,7 +19,11 @@ from server.http import (
     asyncapi_document,
     collective,
     documents,
+    eustress_entities,
+    eustress_epochs,
     eustress_ingest,
+    eustress_snapshots,
+    eustress_spaces,
     eustress_stream,
     export,
     metrics,
@@ -85,6 +89,10 @@ def build(gateway: Gateway) -> web.Application:
         spaces,
         eustress_ingest,
         eustress_stream,
+        eustress_entities,
+        eustress_snapshots,
+        eustress_spaces,
+        eustress_epochs,
     )
     for resource in resources:
         app.add_routes(resource.routes())

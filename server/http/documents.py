@@ -70,6 +70,8 @@ TAGS: Final = {
     "Runs": "Rituals that one ran, and what one says of them.",
     "Spaces": "Where practitioners meet.",
     "Group rituals": "Rituals of a space, at a server time. Also over the socket.",
+    "Eustress lake": "Scenes as they are and as they were, snapshots, spaces and how they do.",
+    "Eustress training": "Epochs: what a model may learn from.",
     "Eustress ingest": "What engines tell of their scenes: with a token of theirs (`sangha token --service eustress`).",
     "Operations": "For whoever runs the server.",
 }
