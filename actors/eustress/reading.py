@@ -112,7 +112,7 @@ class Application:
         """Lines of a stream, the first of which has this number. Raises Invalid, Full, with the number of the line."""
         for number, text in enumerate(texts, first):
             try:
-                line = _decoded(_line, text)
+                line = decoded(_line, text)
                 name, item = _only(line)
                 field = _LINE_FIELDS[name]
             except SanghaError as refusal:
@@ -151,11 +151,11 @@ class Application:
 
     def _read(self, text: bytes) -> Iterator[tuple[str, Iterable[tuple[int, Any]]]]:
         try:
-            items = _decoded(_items, text)
+            items = decoded(_items, text)
         except Invalid:
             if not self._per_item:
                 raise
-            raws = _decoded(_raws, text)
+            raws = decoded(_raws, text)
             for field in FIELDS:
                 entries = getattr(raws, field)
                 self.items += len(entries)
@@ -169,7 +169,7 @@ class Application:
     def _decodable(self, field: str, entries: Iterable[msgspec.Raw]) -> Iterator[tuple[int, Any]]:
         for index, raw in enumerate(entries):
             try:
-                item = _decoded(_each[field], raw)
+                item = decoded(_each[field], raw)
             except Invalid as refusal:
                 self._refuse(at(f"{field}.{index}", refusal))
             else:
@@ -207,15 +207,15 @@ def at(path: str, refusal: SanghaError) -> SanghaError:
     return type(refusal)(f"{found[0].path}: {found[0].message}", found)
 
 
-def _decoded(decode: Callable[[Any], T], text: bytes | msgspec.Raw) -> T:
-    """Raises Invalid, with the path."""
+def decoded(decode: Callable[[Any], T], text: bytes | msgspec.Raw, at_path: str = "") -> T:
+    """A JSON text as what a decoder makes of it. Raises Invalid, with the path."""
     try:
         return decode(text)
     except msgspec.ValidationError as failure:
         of_key = _KEY.match(str(failure))
         error = field_error(msgspec.ValidationError(f"Name: {of_key[1]} - at `$.{of_key[2]}`") if of_key else failure)
         path = _INDEX.sub(r".\1", error.path).replace("....", "")
-        raise invalid(path, error.message) from failure
+        raise invalid(".".join(filter(None, (at_path, path))), error.message) from failure
     except msgspec.DecodeError as failure:
         raise invalid("", f"{failure}; NaN and Infinity are no JSON") from failure
     except UnicodeDecodeError as failure:
