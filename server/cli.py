@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from server import cli_bench, cli_ledger, cli_ritual, cli_token, logs, ray_environment
+from server import cli_bench, cli_eustress, cli_ledger, cli_ritual, cli_token, logs, ray_environment
 from server.cli_common import DataDir, Port, Url, fail, find_server, find_topology, read_settings
 from server.deployment import WORKERS
 
@@ -25,6 +25,7 @@ app = typer.Typer(
 )
 app.add_typer(cli_bench.app, name="bench")
 app.add_typer(cli_ritual.ritual_app, name="ritual")
+app.add_typer(cli_eustress.app, name="eustress")
 
 
 @app.command()

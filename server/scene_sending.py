@@ -29,7 +29,7 @@ _PARTICULARS: Final = re.compile(r"'[^']*'|\"[^\"]*\"|\d+")
 
 
 class Sending:
-    """Lines into a stream of a space. ``changed`` is called when a figure is another."""
+    """Lines into a stream of a space."""
 
     def __init__(
         self,
@@ -38,7 +38,6 @@ class Sending:
         stream: str,
         lines: Iterator[bytes],
         *,
-        changed: Callable[[], None] = lambda: None,
         patience_s: float = PATIENCE_S,
     ) -> None:
         self.stream = stream
@@ -51,7 +50,8 @@ class Sending:
         """Of those that were told in full, by what they say beside names and numbers."""
         self.examples: dict[str, str] = {}
         self.trouble: SanghaError | None = None
-        self._lake, self._space, self._lines, self._changed = lake, space, lines, changed
+        self._lake, self._space, self._lines = lake, space, lines
+        self._changed: Callable[[], None] = lambda: None
         self._patience_s = patience_s
         self._kept: deque[bytes] = deque()  # sent, the first is line cursor + 1
         self._at_end = False
@@ -61,6 +61,10 @@ class Sending:
     def committed(self) -> int:
         """Lines that are committed since this began."""
         return self.cursor - self.skipped
+
+    def listen(self, changed: Callable[[], None]) -> None:
+        """Call this when a figure is another; it must not block."""
+        self._changed = changed
 
     async def run(self) -> None:
         """Until all is committed. Raises LinesRefused, the server's other errors, ConnectionLost where the server does not
