@@ -9,23 +9,67 @@ settings are not kept.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta
 
+from actors.eustress import stored
 from actors.eustress.reading import decoded
 from actors.eustress.values import Ancestor, Items, Placement, SceneEntity, SpaceName
 from actors.runtime.codec import invalid
 from actors.runtime.entity import Struct
 
 PROTOCOL: Final = "eep_v1"
+DEPTH_MAX: Final = 2 * stored.DEPTH_MAX
+"""Of the payload: each value may be wrapped."""
 TAGS: Final = frozenset(
-    """Array Bool Boolean BrickColor CFrame Color Color3 ColorSequence Double Entity EntityRef Enum Float Int Integer Json List
-    Map Null Number NumberRange NumberSequence Object Quat Quaternion Rect Ref String Text Transform UDim UDim2 UInt Unsigned
-    Vec2 Vec3 Vec4 Vector2 Vector3 Vector4""".split()
+    {
+        "Array",
+        "Bool",
+        "Boolean",
+        "BrickColor",
+        "CFrame",
+        "Color",
+        "Color3",
+        "ColorSequence",
+        "Double",
+        "Entity",
+        "EntityRef",
+        "Enum",
+        "Float",
+        "Int",
+        "Integer",
+        "Json",
+        "List",
+        "Map",
+        "Null",
+        "Number",
+        "NumberRange",
+        "NumberSequence",
+        "Object",
+        "Quat",
+        "Quaternion",
+        "Rect",
+        "Ref",
+        "String",
+        "Text",
+        "Transform",
+        "UDim",
+        "UDim2",
+        "UInt",
+        "Unsigned",
+        "Vec2",
+        "Vec3",
+        "Vec4",
+        "Vector2",
+        "Vector3",
+        "Vector4",
+    }  # fmt: skip
 )
 """Names of types that a value may be wrapped in. An object of one key that is no such name is an object."""
+
+T = TypeVar("T")
 
 Id = Annotated[str, Meta(min_length=1, max_length=200)] | int
 
@@ -75,6 +119,10 @@ class _Payload(Struct, frozen=True, kw_only=True):
     consent: _Consent | None = None
 
 
+class _Named(Struct, frozen=True, kw_only=True):
+    name: SpaceName
+
+
 class Webhook(Struct, frozen=True, kw_only=True):
     """An export: ``items`` is the JSON text of a batch, for the space of that name; ``export_id`` makes it happen once."""
 
@@ -88,6 +136,8 @@ _decode: Final = msgspec.json.Decoder(_Payload).decode
 
 def webhook(payload: bytes) -> Webhook:
     """What a payload says. Raises Invalid, with paths in the payload."""
+    if stored.too_deep(payload, DEPTH_MAX):
+        raise invalid("", f"nested deeper than {DEPTH_MAX}")
     said = decoded(_decode, payload)
     if said.protocol_version != PROTOCOL:
         raise invalid("protocol_version", f"must be {PROTOCOL!r}")
@@ -102,7 +152,7 @@ def webhook(payload: bytes) -> Webhook:
         placements=[Placement(entity_id=entity.id, ancestors=ancestors)] if ancestors else [],
     )
     return Webhook(
-        space_name=_converted(name, SpaceName, "space.name"),
+        space_name=_named(name),
         export_id=said.export_id,
         items=msgspec.json.encode(items),
     )
@@ -135,13 +185,18 @@ def _entity(said: _Payload) -> SceneEntity:
         "creator": _creator(said.creator, consent),
         "consent": UNSET if consent.ai_training is None else consent.ai_training,
     }
-    return _converted({key: value for key, value in given.items() if value is not UNSET}, SceneEntity, "entity")
+    known = {key: value for key, value in given.items() if value is not UNSET}
+    return _converted(known, SceneEntity, "entity")
 
 
 def _creator(creator: Mapping[str, Any] | None, consent: _Consent) -> Any:
     said = {"consented_at": consent.consented_at, "consented_by": consent.consented_by}
     known = {key: value for key, value in said.items() if value is not None}
     return UNSET if creator is None and not known else {**(creator or {}), **known}
+
+
+def _named(space: str) -> str:
+    return _converted({"name": space}, _Named, "space").name
 
 
 def _vector(value: Any, axes: str) -> Any:
@@ -152,5 +207,5 @@ def _vector(value: Any, axes: str) -> Any:
     return value
 
 
-def _converted(value: Any, type_: Any, path: str = "hierarchy") -> Any:
+def _converted(value: Any, type_: type[T], path: str = "hierarchy") -> Any:
     return decoded(lambda text: msgspec.json.decode(text, type=type_), msgspec.json.encode(value), path)
