@@ -8,7 +8,7 @@ settings are not kept.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
@@ -24,48 +24,9 @@ PROTOCOL: Final = "eep_v1"
 DEPTH_MAX: Final = 2 * stored.DEPTH_MAX
 """Of the payload: each value may be wrapped."""
 TAGS: Final = frozenset(
-    {
-        "Array",
-        "Bool",
-        "Boolean",
-        "BrickColor",
-        "CFrame",
-        "Color",
-        "Color3",
-        "ColorSequence",
-        "Double",
-        "Entity",
-        "EntityRef",
-        "Enum",
-        "Float",
-        "Int",
-        "Integer",
-        "Json",
-        "List",
-        "Map",
-        "Null",
-        "Number",
-        "NumberRange",
-        "NumberSequence",
-        "Object",
-        "Quat",
-        "Quaternion",
-        "Rect",
-        "Ref",
-        "String",
-        "Text",
-        "Transform",
-        "UDim",
-        "UDim2",
-        "UInt",
-        "Unsigned",
-        "Vec2",
-        "Vec3",
-        "Vec4",
-        "Vector2",
-        "Vector3",
-        "Vector4",
-    }  # fmt: skip
+    "Array Bool Boolean BrickColor CFrame Color Color3 ColorSequence Double Entity EntityRef Enum Float Int Integer Json"  # noqa: SIM905 - a name a line would be forty lines
+    " List Map Null Number NumberRange NumberSequence Object Quat Quaternion Rect Ref String Text Transform UDim UDim2"
+    " UInt Unsigned Vec2 Vec3 Vec4 Vector2 Vector3 Vector4".split()
 )
 """Names of types that a value may be wrapped in. An object of one key that is no such name is an object."""
 
@@ -132,9 +93,12 @@ class Webhook(Struct, frozen=True, kw_only=True):
 
 
 _decode: Final = msgspec.json.Decoder(_Payload).decode
+_scene_entity: Final = msgspec.json.Decoder(SceneEntity).decode
+_ancestor: Final = msgspec.json.Decoder(Ancestor).decode
+_space_name: Final = msgspec.json.Decoder(_Named).decode
 
 
-def webhook(payload: bytes) -> Webhook:
+def items_of(payload: bytes) -> Webhook:
     """What a payload says. Raises Invalid, with paths in the payload."""
     if stored.too_deep(payload, DEPTH_MAX):
         raise invalid("", f"nested deeper than {DEPTH_MAX}")
@@ -144,9 +108,8 @@ def webhook(payload: bytes) -> Webhook:
     name = said.space.name or str(said.space.id or "")
     entity = _entity(said)
     above = sorted((a for a in said.hierarchy or () if str(a.id) != entity.id), key=lambda found: found.depth)
-    ancestors = [
-        _converted({"id": str(a.id), "name": a.name or "", "class_type": a.class_ or ""}, Ancestor) for a in above
-    ]
+    named = [{"id": str(a.id), "name": a.name or "", "class_type": a.class_ or ""} for a in above]
+    ancestors = [_converted(_ancestor, ancestor, "hierarchy") for ancestor in named]
     items = Items(
         entities=[entity],
         placements=[Placement(entity_id=entity.id, ancestors=ancestors)] if ancestors else [],
@@ -186,7 +149,7 @@ def _entity(said: _Payload) -> SceneEntity:
         "consent": UNSET if consent.ai_training is None else consent.ai_training,
     }
     known = {key: value for key, value in given.items() if value is not UNSET}
-    return _converted(known, SceneEntity, "entity")
+    return _converted(_scene_entity, known, "entity")
 
 
 def _creator(creator: Mapping[str, Any] | None, consent: _Consent) -> Any:
@@ -196,7 +159,7 @@ def _creator(creator: Mapping[str, Any] | None, consent: _Consent) -> Any:
 
 
 def _named(space: str) -> str:
-    return _converted({"name": space}, _Named, "space").name
+    return _converted(_space_name, {"name": space}, "space").name
 
 
 def _vector(value: Any, axes: str) -> Any:
@@ -207,5 +170,5 @@ def _vector(value: Any, axes: str) -> Any:
     return value
 
 
-def _converted(value: Any, type_: type[T], path: str = "hierarchy") -> Any:
-    return decoded(lambda text: msgspec.json.decode(text, type=type_), msgspec.json.encode(value), path)
+def _converted(decode: Callable[[Any], T], value: Any, path: str) -> T:
+    return decoded(decode, msgspec.json.encode(value), path)
