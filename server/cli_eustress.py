@@ -7,6 +7,7 @@ the login, the disk).
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 import sys
 from collections.abc import Coroutine
@@ -72,7 +73,6 @@ def target(
 def run(work: Coroutine[Any, Any, Any], *, endless: bool = False) -> Any:
     """Run it; what cannot be done is one line on standard error, and the exit code. ``endless``: Ctrl-C is how it ends."""
     from actors.runtime.errors import SanghaError
-    from server.client_lake import LinesRefused
     from server.scene_files import UnusableFile
 
     try:
@@ -82,11 +82,16 @@ def run(work: Coroutine[Any, Any, Any], *, endless: bool = False) -> Any:
             raise typer.Exit(0) from None
         print("stopped", file=sys.stderr)  # noqa: T201 - the command line's own voice
         raise typer.Exit(130) from None
-    except (LinesRefused, UnusableFile) as why:
+    except UnusableFile as why:
         fail(str(why))
         raise typer.Exit(REFUSED) from None
     except SanghaError as why:
         raise refusal(why) from None
+    except BrokenPipeError:  # who read our output has enough
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # so that the interpreter's last flush is heard by nobody
+        raise typer.Exit(REFUSED) from None
     except OSError as why:
         raise fail(f"{why.filename}: {why.strerror}" if why.filename else str(why) or type(why).__name__) from None
 
@@ -155,7 +160,8 @@ async def _ingest(
     to: Target, space: str, sources: list[tuple[str, IO[bytes], str]], *, say: bool
 ) -> list[dict[str, Any]]:
     from server.cli_eustress_view import ingesting, summary
-    from server.scene_files import lines_of
+    from server.client_lake import LinesRefused
+    from server.scene_files import UnusableFile, lines_of
     from server.scene_sending import Sending
 
     told = []
@@ -163,7 +169,10 @@ async def _ingest(
         for name, file, stream in sources:
             sending = Sending(lake, space, stream, lines_of(file, name))
             with ingesting(sending, name, file):
-                await sending.run()
+                try:
+                    await sending.run()
+                except LinesRefused as why:
+                    raise UnusableFile(f"{name}: {why}; {sending.cursor:,} lines are committed") from why
             told.append(summary(sending, name, say=say))
     return told
 
@@ -234,7 +243,9 @@ def export(
 @app.command()
 def watch(
     space: Annotated[str, typer.Argument(help="The Eustress space, by its name.")],
-    after: Annotated[int | None, typer.Option(min=0, help="Begin after this version, instead of now.")] = None,
+    after: Annotated[
+        int | None, typer.Option(min=0, help="Begin after the event with this offset, instead of now.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Each change as a line of JSON, whole.")] = False,
     token: Token = None,
     port: Port = None,

@@ -25,6 +25,14 @@ from server.scene_sending import Sending
 REFRESH_S: Final = 1.0
 KINDS_SHOWN: Final = 10
 SPACES_A_PAGE: Final = 1_000
+COLUMNS: Final = {
+    "entities": "entity_count",
+    "connections": "connection_count",
+    "depth": "hierarchy_depth",
+    "sacred": "sacred_entity_count",
+    "snapshots": "snapshots",
+    "changes": "changes",
+}
 GIVE_UP_FIRST_S: Final = 10.0
 
 # -- ingest ------------------------------------------------------------------------------------------------------------
@@ -65,7 +73,8 @@ def summary(sending: Sending, name: str, *, say: bool) -> dict[str, Any]:
     """What became of a file, as it is printed where ``say``."""
     if say:
         before = f", {sending.skipped:,} were before" if sending.skipped else ""
-        print(f"{printable(name)}: {sending.committed:,} lines committed ({decimal(sending.bytes)}){before}")  # noqa: T201
+        lines = "1 line" if sending.committed == 1 else f"{sending.committed:,} lines"
+        print(f"{printable(name)}: {lines} committed ({decimal(sending.bytes)}){before}")  # noqa: T201
         for line in _warnings(sending):
             print(f"  {line}", file=sys.stderr)  # noqa: T201 - the command line's own voice
     return {
@@ -160,27 +169,11 @@ def shown(told: Mapping[str, Any], rates: Mapping[str, float]) -> Group:
             f" {decimal(lake['storage_size_bytes'])} on disk"
         )
     table = Table(box=None, pad_edge=False)
-    titles = (
-        "space",
-        "health",
-        "entities",
-        "connections",
-        "depth",
-        "sacred",
-        "waiting",
-        "snapshots",
-        "last",
-        "version",
-    )
-    for title in (*titles, "changes", *(["changes/s"] if rates else [])):
-        table.add_column(
-            title, justify="left" if title in ("space", "health", "last") else "right", no_wrap=title != "space"
-        )
+    for title in ("space", "health", *COLUMNS, *(["changes/s"] if rates else [])):
+        table.add_column(title, justify="left" if title in ("space", "health") else "right", no_wrap=title != "space")
     for row in told["spaces"]:
-        counts = [row[name] for name in ("entity_count", "connection_count", "hierarchy_depth", "sacred_entity_count")]
-        cells = [printable(row["space_name"]), row["health"]["status"], *(f"{count:,}" for count in counts)]
-        cells += [f"{row['unresolved']:,}", f"{row['snapshots']:,}", _time(row["last_snapshot"])]
-        cells += [f"{row['version']:,}", f"{row['changes']:,}"]
+        cells = [printable(row["space_name"]), row["health"]["status"]]
+        cells += [f"{row[name]:,}" for name in COLUMNS.values()]
         table.add_row(*cells, *([f"{rates.get(row['space_name'], 0):,.0f}"] if rates else []))
     return Group(*parts, table)
 
@@ -205,6 +198,8 @@ async def show_changes(
         client.eustress_subscribe(space, after=after) as changes,
     ):
         client.give_up_after(None)  # once it was there, a server that restarts is waited for
+        if changes.state and not as_json:
+            print(now_line(changes.state), flush=True)  # noqa: T201
         async for event in changes:
             print(line(event), flush=True)  # noqa: T201
 
@@ -228,8 +223,13 @@ def change_line(event: Event) -> str:
             return f"{at}  version {body['version']:,}  snapshot {body['snapshot_id']} ({body['reason']})"
         case "epoch":
             return f"{at}  epoch {body['id']}: {body['sample_count']:,} samples"
-        case "snapshot":  # where the stream begins, or begins anew
-            scene = body.get("metadata", {})
-            counts = f"{scene.get('entity_count', 0):,} entities, {scene.get('connection_count', 0):,} connections"
-            return f"{at}  version {body.get('version', 0):,}  now: {counts}"
+        case "snapshot":  # the stream begins anew
+            return now_line(body)
     return f"{at}  {printable(event.event)} {printable(orjson.dumps(body).decode())}"
+
+
+def now_line(space: Mapping[str, Any]) -> str:
+    """A space as it is, for people."""
+    scene = space["metadata"]
+    counts = f"{scene['entity_count']:,} entities, {scene['connection_count']:,} connections"
+    return f"now       version {space['version']:,}  {counts}"
