@@ -135,14 +135,13 @@ class Cell:
         self.used_at = 0.0
 
     def restore(self, kind: EntityKind, loaded: Loaded) -> None:
-        """Become what storage has. Followers, live part and ``head`` of a cell that was live before are kept.
+        """Become what storage has. Followers, live part and ``head`` of a cell that was live before are kept. What a versioned
+        kind has beside the journal is still to come, and then ``restored``.
 
         Raises Unreadable.
         """
         if loaded.unreadable is not None:
             raise Unreadable(loaded.unreadable)
-        first = self.loads == 0
-        self.loads += 1
         kept = loaded.checkpoint
         if kept is None:
             self.state, self.seq, self.offset = kind.initial(self.id), 0, 0
@@ -159,9 +158,13 @@ class Cell:
                 self.operations.record(
                     row.operation_id, row.request_digest or b"", row.reply or b"{}", int(row.at.timestamp())
                 )
+
+    def restored(self, kind: EntityKind) -> None:
+        """The state is whole."""
         self.agenda = kind.agenda(self.state)
-        if first:
+        if self.loads == 0:
             self.head = self.offset
+        self.loads += 1
         self.ready = True
 
     def released(self, offset: int, frame: bytes) -> None:

@@ -285,6 +285,12 @@ class Commits:
             await self._idle.wait()
             await asyncio.sleep(0)
 
+    async def clean(self, entity: str) -> None:
+        """Wait until nothing of an entity is uncommitted, and no recovery is about to load it."""
+        while self._shard.gate.is_dirty(entity) or self.recovering:
+            await self._idle.wait()
+            await asyncio.sleep(0)
+
 
 def make_batch(entries: Sequence[Entry], checkpoints: list[Checkpoint]) -> Batch:
     """What a transaction writes for these entries: by key, the last alarm, and a row with the last word on each column."""

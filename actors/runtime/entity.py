@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, ClassVar, Final, Literal, Protocol
+from typing import Any, ClassVar, Final, Literal, Protocol, cast
 
 import msgspec
 
@@ -277,9 +277,6 @@ class EntityKind(Protocol):
     """Of events and checkpoints as written now; older ones pass through ``upcast``."""
     sealed: ClassVar[bool]
     """Whether journal, replies and checkpoints are sealed when there is a key."""
-    versioned: ClassVar[tuple[str, ...]]
-    """Versioned tables whose live rows are part of the state and not of the journal; the state is then mutable. After the
-    fold of the journal an activation hands them to ``restored``, table by table in this order, many at a time."""
 
     def initial(self, entity_id: str) -> Any:
         """The state before any event."""
@@ -308,9 +305,6 @@ class EntityKind(Protocol):
 
     def evolve(self, state: Any, event: Any, at: datetime) -> Any:
         """The state after the event. Never fails on an event that was once decided."""
-
-    def restored(self, state: Any, table: str, rows: Sequence[tuple[Any, ...]]) -> Any:
-        """The state with live rows of a versioned table; no rows: the table is at its end. Of a kind with ``versioned``."""
 
     def rows(self, event: Any, state: Any, at: datetime) -> Iterable[Row]:
         """What the event, which led to ``state``, makes of the tables."""
@@ -347,3 +341,20 @@ class EntityKind(Protocol):
 
     def decode_state(self, format_: int, data: Json) -> Any:
         """A state of any format ever written, upcast."""
+
+
+class VersionedKind(EntityKind, Protocol):
+    """A kind whose state is partly in versioned tables and not in the journal; that part is mutable, and only ``evolve`` and
+    ``restored`` change it. What fails in between is never seen: the entity is loaded anew."""
+
+    versioned: ClassVar[tuple[str, ...]]
+    """The tables. After the fold of the journal an activation hands their live rows to ``restored``, table by table in this
+    order, many at a time."""
+
+    def restored(self, state: Any, table: str, rows: Sequence[tuple[Any, ...]]) -> Any:
+        """The state with live rows of a table, in the order of their keys; no rows: the table is at its end."""
+
+
+def versioned(kind: EntityKind) -> VersionedKind | None:
+    """The kind as one with versioned tables, where it is one."""
+    return cast(VersionedKind, kind) if getattr(kind, "versioned", ()) else None

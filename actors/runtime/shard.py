@@ -41,6 +41,7 @@ from actors.runtime.entity import (
     ReleaseClaim,
     Subscriber,
     Tick,
+    versioned,
 )
 from actors.runtime.errors import ActorUnavailable, Conflict, Draining, Internal, SanghaError, StorageUnavailable
 from actors.runtime.followers import Followers
@@ -294,6 +295,8 @@ class Shard:
             refusal = await self.prepare(cell, work)
             if refusal is not None:
                 return refusal
+        if not cell.ready:
+            await self.activation.load([cell])
         return None
 
     def _decide(self, cell: Cell, work: Work) -> None:
@@ -317,12 +320,14 @@ class Shard:
                 end(span, "parked")
                 return
             self._apply(entry, decision, now)
-        except SanghaError as refusal:
-            entry.refusal = refusal
-        except Exception as bug:  # noqa: BLE001 - a bug in a domain must fail its command, not its neighbours
-            cell.state, cell.seq, cell.offset, cell.agenda, cell.live = before
-            entry = Entry(cell, work)
-            entry.refusal = self.internal(cell, work, bug)
+        except Exception as problem:  # noqa: BLE001 - a bug in a domain must fail its command, not its neighbours
+            if isinstance(problem, SanghaError) and entry.decision is None:
+                entry.refusal = problem
+            else:
+                cell.state, cell.seq, cell.offset, cell.agenda, cell.live = before
+                self._spoiled(cell, entry)
+                entry = Entry(cell, work)
+                entry.refusal = self.internal(cell, work, problem)
         if self._traces or (work.request_id is not None and (work.caller is None or work.caller.session is None)):
             self._trace(cell, work, entry)
         if span is not None:
@@ -330,6 +335,19 @@ class Shard:
             if entry.changes or self.gate.is_dirty(cell.id):
                 entry.span = self._span("gate", work, span.traceparent)
         self.enter(entry)
+
+    def _spoiled(self, cell: Cell, entry: Entry) -> None:
+        """A bug after the decision. A versioned kind's state may be half changed then: the cell takes up nothing more until it
+        is what storage has, as after an abort. Ending the process would do the same to all of its entities, and again at each
+        retry of the command."""
+        if versioned(self.kind) is not None and entry.decision is not None and entry.decision.events:
+            cell.ready = False
+            if not self.commits.recovering:  # it goes on by itself, one work after the other (``handle_alone``)
+                self.spawn(self._reload(cell))
+
+    async def _reload(self, cell: Cell) -> None:
+        await self.activation.reload(cell)
+        self.drain(cell)
 
     def _span(self, step: str, work: Work, parent: str | None = None) -> Span | None:
         """A step of a traced command."""
@@ -353,8 +371,8 @@ class Shard:
 
     def _apply(self, entry: Entry, decision: Decision, now: datetime) -> None:
         cell, work = entry.cell, entry.work
-        entry.decision = decision
         entry.reply = b"{}" if decision.reply is None else encode_json(decision.reply)
+        entry.decision = decision
         entry.subscribes = decision.subscribe
         if decision.live is not None:
             cell.live = decision.live

@@ -351,8 +351,8 @@ class ScriptedStore(MemoryStore):
     a data error wherever it stands. ``gate`` cleared holds commits back.
     """
 
-    def __init__(self, database: MemoryDatabase) -> None:
-        super().__init__(database, kind="log", layout="shared:1", shard=0)
+    def __init__(self, database: MemoryDatabase, kind: str = "log") -> None:
+        super().__init__(database, kind=kind, layout="shared:1", shard=0)
         self.outcomes: deque[str] = deque()
         self.guilty: set[str] = set()
         self.batches: list[Batch] = []
@@ -367,6 +367,9 @@ class ScriptedStore(MemoryStore):
         self.pages = asyncio.Event()
         self.pages.set()
         self.paged = 0
+        self.live: list[tuple[str, Any]] = []
+        self.on_live: Callable[[], None] = lambda: None
+        self.held: dict[str, asyncio.Event] = {}
 
     def _reach(self) -> None:
         if self.fence:
@@ -420,6 +423,15 @@ class ScriptedStore(MemoryStore):
         await self.pages.wait()
         self._reach()
         return await super().page(entity_id, after, limit, max_bytes)
+
+    async def load_live(self, entity_id: str, table: str, after: Any = None) -> Sequence[tuple[Any, ...]]:
+        self.live.append((entity_id, after))
+        await asyncio.sleep(0)
+        self.on_live()
+        if entity_id in self.held:
+            await self.held[entity_id].wait()
+        self._reach()
+        return await super().load_live(entity_id, table, after)
 
     async def find_operations(self, entity_id: str, window: int, operation_ids: Sequence[str]) -> Any:
         self.looked_up.append(list(operation_ids))
@@ -501,6 +513,9 @@ class RecordingPost:
 class World:
     """One shard on one database, restartable. ``link`` is a gateway's."""
 
+    kind: Any = LogKind()
+    encode = staticmethod(_commands.encode)
+
     def __init__(self, **limits: Any) -> None:
         self.clock = HeldClock()
         self.database = MemoryDatabase(now=self.clock.now)
@@ -509,12 +524,12 @@ class World:
 
     async def start(self) -> World:
         """Also again: then what was is forgotten, as when the process was killed."""
-        self.store = ScriptedStore(self.database)
+        self.store = ScriptedStore(self.database, self.kind.kind)
         await self.store.acquire()
         self.post = RecordingPost()
         self.halted: list[str] = []
         self.shard = Shard(
-            LogKind(), self.store, clock=self.clock, post=self.post, halt=self.halted.append, limits=self.limits
+            self.kind, self.store, clock=self.clock, post=self.post, halt=self.halted.append, limits=self.limits
         )
         self.shard.confirmed_at = self.clock.monotonic()
         self.link = self.open()
@@ -527,7 +542,7 @@ class World:
 
     def ask(
         self,
-        command: Command,
+        command: Any,
         operation: str | None = None,
         *,
         entity: str = "e",
@@ -538,7 +553,7 @@ class World:
         """Say it; the cid is returned at once."""
         self.cid += 1
         caller = Caller(who, who.title(), session=f"s-{who}")
-        ask = Ask(self.cid, entity, _commands.encode(command), caller, operation, None, snapshot)
+        ask = Ask(self.cid, entity, self.encode(command), caller, operation, None, snapshot)
         self.shard.link_message(link or self.link, ask)
         return self.cid
 
@@ -547,7 +562,7 @@ class World:
         for _ in range(60):
             await asyncio.sleep(0)
 
-    async def answer(self, command: Command, operation: str | None = None, **how: Any) -> Any:
+    async def answer(self, command: Any, operation: str | None = None, **how: Any) -> Any:
         """Ask and wait: the parsed result, or the code of the error."""
         link = how.get("link") or self.link
         cid = self.ask(command, operation, **how)
