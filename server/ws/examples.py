@@ -31,6 +31,7 @@ class Http(msgspec.Struct, kw_only=True):
 
     method: str
     path: str
+    """Below ``/api``, but for those of the lake."""
     body: Any = None
     token: str | None = None
     """Another login's than the one that the socket came with."""

@@ -39,6 +39,8 @@ RETRY_S = 0.25
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)")
 HASH = re.compile(r"[0-9a-f]{64}")
+NOBODYS = re.compile(r"[a-z]+-[0-9a-f]{32}@sangha\.invalid")
+"""The address of an account that nobody logs in to: made of the cluster's secret."""
 OPAQUE = frozenset({"session", "secret", "token"})
 """Fields with text that means something to the server alone."""
 MEASURED = frozenset({"fuel", "duration_ms", "duration_s", "retry_after_ms"})
@@ -129,7 +131,7 @@ def compare(shown: Any, real: Any, names: Names, key: str = "") -> None:
 def _compare_text(shown: str, real: str, names: Names, key: str) -> None:
     if key in OPAQUE:
         names.know(shown, real)
-    elif not (TIME.fullmatch(shown) and TIME.fullmatch(real)) and not (HASH.fullmatch(shown) and HASH.fullmatch(real)):
+    elif not any(form.fullmatch(shown) and form.fullmatch(real) for form in (TIME, HASH, NOBODYS)):
         ids, others = UUID.findall(shown), UUID.findall(real)
         if len(ids) != len(others) or UUID.sub("", shown) != UUID.sub("", real):
             raise Different(f"{key}: {real!r} is not {shown!r}")
@@ -194,8 +196,9 @@ class Conversation:
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        client = httpx.AsyncClient(base_url=f"{self.server.url}/api", timeout=60)
+        client = httpx.AsyncClient(base_url=self.server.url, timeout=60)
         self._http = await self._stack.enter_async_context(client)
+        self.tokens["operator"] = (self.server.data_dir / "admin.token").read_text().strip()
         return self
 
     async def __aexit__(
@@ -234,7 +237,8 @@ class Conversation:
         token = asked.token or self.tokens.get(step.by)
         headers = {"Authorization": f"Bearer {self.names.to_real(token)}"} if token else {}
         path, body = self.names.to_real(asked.path), self.names.to_real(asked.body)
-        answer = await self._http.request(asked.method, path, headers=headers, json=body)
+        url = path if path.startswith("/eustress/") else f"/api{path}"
+        answer = await self._http.request(asked.method, url, headers=headers, json=body)
         assert answer.is_success, answer.text
         said = {name: each for name, each in (answer.json() if answer.content else {}).items() if name == "token"}
         if path == "/users/register":
