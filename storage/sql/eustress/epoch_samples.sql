@@ -16,7 +16,7 @@ SELECT v.id AS entity_id, v.since AS version, nullif(v.until, 922337203685477580
     width_bucket(v.until - 1, $2::bigint[]) - width_bucket(v.since - 1, $2::bigint[]) AS snapshots,
     v.at AS timestamp, v.ended_at, v.x, v.y, v.z,
     CASE WHEN coalesce(p.trains, policy.trains) THEN v.parent_id END AS parent_id,
-    v.depth, v.flux_position, v.trains, v.data::text AS entity_data
+    v.depth, v.flux_position, v.data::text AS entity_data
 FROM eustress_entity_versions v
 CROSS JOIN policy
 LEFT JOIN words w ON w.id = v.id
