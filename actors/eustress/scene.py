@@ -226,8 +226,9 @@ class Scene:
         self.bytes, self.unresolved = delta.bytes, delta.unresolved
 
     def forget(self, before: datetime) -> None:
-        """What was removed before a time is not known any more: storage has no row of it either."""
-        self.gone = {id_: found for id_, found in self.gone.items() if found.at >= before}
+        """What was removed before a time, and storage has no row of any more. A refusal to train is remembered: storage keeps it
+        while a snapshot shows what it is about, and its row would stand in the way of a new one."""
+        self.gone = {id_: found for id_, found in self.gone.items() if found.at >= before or found.trains is False}
         self.gone_links = {key: found for key, found in self.gone_links.items() if found.at >= before}
 
     def restored(self, table: str, rows: Sequence[tuple[Any, ...]]) -> None:

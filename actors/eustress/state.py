@@ -150,7 +150,8 @@ def _trimmed(state: EustressState, event: e.Trimmed, at: datetime) -> dict[str, 
 
 
 def _retained(state: EustressState, event: e.Retained, at: datetime) -> dict[str, Any]:
-    state.scene.forget(event.horizon)
+    if state.header.horizon is not None:
+        state.scene.forget(state.header.horizon)  # a round later than storage, whose rows go in steps
     return {"trimming": None, "horizon": event.horizon}
 
 
