@@ -25,12 +25,13 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from ssl import SSLCertVerificationError, SSLContext
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
 from actors.runtime.errors import Conflict, SanghaError
+from server.client_epochs import Epochs
 from server.client_eustress import EustressIngest
 from server.client_eustress_thread import EustressIngestThread
 from server.client_events import (
@@ -54,8 +55,13 @@ from server.client_scenes import SceneRequests
 from server.client_state import FOLLOWS, ClientState, space_id
 from server.client_stream import SceneStream, Stream
 
+if TYPE_CHECKING:
+    from server.client_samples import EpochReader
+
 __all__ = [
     "Client",
+    "EpochReader",
+    "Epochs",
     "EustressIngest",
     "EustressIngestThread",
     "Stream",
@@ -65,6 +71,15 @@ __all__ = [
     "register",
     "ws_url",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "EpochReader":  # with it comes pyarrow: 50 MB, and most clients read no files
+        from server.client_samples import EpochReader
+
+        return EpochReader
+    raise AttributeError(name)
+
 
 MAX_FRAME_BYTES: Final = 16 * 2**20
 """The server cuts what it sends well below 8 MiB; more is not a snapshot but a mistake."""

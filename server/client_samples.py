@@ -113,7 +113,8 @@ class Sample:
 
 class Batch(NamedTuple):
     """Samples as arrays: ``features`` n by ``len(FEATURES)``, the others of length n. ``row``: ``reader.sample(row)`` has all
-    else. ``weight`` is what is left to weigh: 1 where samples were drawn by their weights."""
+    else. ``entity`` is one number for all versions of an entity, to keep them on one side of a split. ``weight`` is what is left
+    to weigh: 1 where samples were drawn by their weights."""
 
     features: Floats
     class_type: npt.NDArray[Any]
@@ -122,6 +123,7 @@ class Batch(NamedTuple):
     sacred: npt.NDArray[np.bool_]
     weight: Floats
     row: npt.NDArray[np.int64]
+    entity: npt.NDArray[np.int64]
 
 
 class EpochReader:
@@ -237,6 +239,7 @@ class EpochReader:
             sacred=sacred,
             weight=np.ones(len(rows)) if weighted else np.where(sacred, self.sacred_weight, 1.0),
             row=rows,
+            entity=tree.entity[rows],
         )
 
     def _weights(self) -> Floats:

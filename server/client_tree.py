@@ -42,7 +42,8 @@ class _Spans(NamedTuple):
 
 
 class Tree:
-    """The index. ``depth``, ``flux``, ``space`` (an index into ``spaces``) and ``position`` (meters, n by 3) are by row."""
+    """The index. By row: ``depth``, ``flux``, ``space`` (an index into ``spaces``), ``entity`` (a number for each), ``position``
+    (n by 3), ``parent`` (its row; -1: none), ``children`` (how many)."""
 
     def __init__(self, files: Files) -> None:
         tables = [files.table(group, COLUMNS) for group in range(files.groups)]
@@ -63,7 +64,7 @@ class Tree:
 
     def children_of(self, row: int) -> list[int]:
         """The rows of what it was the parent of, at its time."""
-        code, time = self._code[row], self._time[row]
+        code, time = self.entity[row], self._time[row]
         order, keys = self._by_parent
         low, high = np.searchsorted(keys, (code * self._ranks, code * self._ranks + time + 1))
         rows = order[low:high]
@@ -74,7 +75,7 @@ class Tree:
         space = _joined(whole["space_name"])
         keys = pc.binary_join_element_wise(space, _joined(whole["entity_id"]), _SEPARATOR)
         encoded = pc.dictionary_encode(keys)
-        self._code = np.asarray(encoded.indices).astype(np.int64)
+        self.entity: Ints = np.asarray(encoded.indices).astype(np.int64)
         parents = pc.binary_join_element_wise(space, _joined(whole["parent_id"]), _SEPARATOR)
         found = pc.index_in(parents, value_set=encoded.dictionary)
         self._parent_code = np.asarray(pc.fill_null(found, -1)).astype(np.int64)
@@ -85,7 +86,7 @@ class Tree:
         all_ = np.unique(np.concatenate((version, ended, time)))
         self._ranks = len(all_) + 1
         self._began, self._ended, self._time = (np.searchsorted(all_, these) for these in (version, ended, time))
-        self._by_entity = self._spans(self._code, self._began)
+        self._by_entity = self._spans(self.entity, self._began)
         self._by_parent = self._spans(self._parent_code, self._began)
 
     def _spans(self, owner: Ints, when: Ints) -> _Spans:
@@ -99,13 +100,13 @@ class Tree:
             return owner
         order, keys = self._by_entity
         rows = order[np.maximum(np.searchsorted(keys, owner * self._ranks + time, side="right") - 1, 0)]
-        held = (self._code[rows] == owner) & (self._began[rows] <= time) & (self._ended[rows] > time)
+        held = (self.entity[rows] == owner) & (self._began[rows] <= time) & (self._ended[rows] > time)
         return np.where(held, rows, -1)
 
     def _counted(self) -> Ints:
         """How many children each row had: of those that had begun the ones that had not ended."""
         began, ended = self._by_parent.keys, self._spans(self._parent_code, self._ended).keys
-        low, now = self._code * self._ranks, self._code * self._ranks + self._time
+        low, now = self.entity * self._ranks, self.entity * self._ranks + self._time
         had_begun = np.searchsorted(began, now, side="right") - np.searchsorted(began, low)
         had_ended = np.searchsorted(ended, now, side="right") - np.searchsorted(ended, low)
         return had_begun - had_ended

@@ -97,7 +97,8 @@ def test_the_tree_is_that_of_the_moment_at_which_a_snapshot_first_shows_the_samp
     assert set(moved.children) == {child, late}
     assert child.children == ()  # when the first snapshot showed it, leaf was not there
     assert [above.version for above in leaf.ancestors] == [2, 1]
-    assert first.parent is None and first.ancestors == ()
+    assert first.parent is None
+    assert first.ancestors == ()
 
 
 def test_samples_by_depth_flux_and_space(path: Path) -> None:
