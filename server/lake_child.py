@@ -93,7 +93,9 @@ class Child:
             with suppress(ProcessLookupError):
                 self._process.kill()
             await self._process.wait()
-        self._words.cancel()
+        while await self.read():  # what it had said: a pipe that is not read to its end stays open
+            pass
+        await self._words
 
     async def _listen(self) -> bytes:
         words, stderr = b"", self._process.stderr

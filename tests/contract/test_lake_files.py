@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,6 +24,7 @@ from actors.runtime.errors import SanghaError
 from server.deployment import Deployment
 from server.http.context import GATEWAY
 from server.http.problems import problem
+from server.lake_child import Child
 from server.lake_files import export_epoch, places_of
 from server.settings import Settings
 
@@ -269,3 +271,21 @@ async def test_a_failure_in_the_middle_cuts_the_answer_off(
             await reply.read()
     assert "an export was cut off" in caplog.text
     assert places_of(served.gateway).taken == 0
+
+
+async def peak(database: str, tmp_path: Path, epoch: str) -> int:
+    """The most resident memory that an export was seen with, in bytes."""
+    job = {"deployment": str(deployment_file(database, tmp_path)), "epoch": epoch, "part": "entities"}
+    child = await Child.start("server.lake_export", job | {"format": "parquet"})
+    process, seen = psutil.Process(child.pid), [0]
+    while await child.read(4_096):
+        with suppress(psutil.NoSuchProcess):
+            seen.append(process.memory_info().rss)
+    await child.outcome()
+    await child.end()
+    return max(seen)
+
+
+async def test_memory_does_not_grow_with_the_epoch(database: str, tmp_path: Path) -> None:
+    # Of 30,000 rows the text alone has 60 MB; server/lake_export.py says what 300,000 and 1,000,000 take.
+    assert await peak(database, tmp_path, await many(database, 30_000, text=2_000)) < 200 * 2**20
