@@ -287,10 +287,13 @@ class Overlay:
     def _node_change(self, id_: str, node: Node | None) -> NodeChange | None:
         old = self.scene.nodes.get(id_)
         if old is None:
-            if node is None:
-                return None
-            gone = self.scene.gone.get(id_)
-            return NodeChange(id_, node, self.places[id_], None if gone is None else gone.since, False)
+            gone, word = self.scene.gone.get(id_), self._words.get(id_)
+            before = None if gone is None else gone.since
+            if node is not None:
+                return NodeChange(id_, node, self.places[id_], before, False)
+            # It came and went in one version: nothing is left of it but what was said of its consent.
+            is_news = word is not None and (gone is None or gone.trains != word)
+            return NodeChange(id_, None, None, before, False, word) if is_news else None
         if node is None:
             return NodeChange(id_, None, None, old.since, True, self._words[id_])
         if (

@@ -244,9 +244,8 @@ class Scene:
     def _replace(self, change: NodeChange, version: int, at: datetime) -> None:
         old, new = self.nodes.get(change.id), change.node
         if new is None:
-            if old is not None:
-                del self.nodes[change.id]
-                self.gone[change.id] = Gone(version, at, change.trains)
+            self.nodes.pop(change.id, None)
+            self.gone[change.id] = Gone(version, at, change.trains)
         else:
             if old is None:
                 self.gone.pop(change.id, None)
