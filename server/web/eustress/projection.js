@@ -59,23 +59,46 @@ function reach(values, count) {
 }
 
 /**
- * A camera that has all of a scene in view, but for outliers.
+ * A camera that has all of a scene in view, in the middle, but for outliers.
  * @param {Points} points @param {View} view @param {number} aspect Width by height of the picture. @returns {Camera}
  */
 export function cameraFor(points, view, aspect) {
-  const { low, high, target, radius } = boundsOf(points);
+  const bounds = boundsOf(points);
+  const { target, radius } = bounds;
   /** @type {Camera} */
-  const camera = { view, target, radius, yaw: view === "plan" ? 0 : -0.6, pitch: 0.48, distance: radius / 2 };
-  const turned = turn(camera);
-  const { count, x, y, z } = points;
-  for (let at = 0; at < count; at += 1) {
-    const place = [x[at], y[at], z[at]];
-    if (place.some((value, axis) => value < low[axis] || value > high[axis])) continue;
-    const [right, above, towards] = turned(place[0], place[1], place[2]);
-    const room = FIELD * MARGIN;
-    camera.distance = Math.max(camera.distance, towards + Math.abs(right) / (aspect * room), towards + Math.abs(above) / room);
+  let camera = { view, target, radius, yaw: view === "plan" ? 0 : -0.6, pitch: 0.48, distance: radius };
+  for (let look = 0; look < 3; look += 1) { // what is near leans out of the middle: centre it, and look again
+    const { distance, right, above } = fitted(camera, points, bounds, aspect);
+    camera = pan({ ...camera, distance }, -right, above, 2 * FIELD * distance);
   }
-  return camera;
+  return { ...camera, distance: fitted(camera, points, bounds, aspect).distance };
+}
+
+/**
+ * From how far all points are in view, and how far from the middle the picture of them is then, in units at the target.
+ * @param {Camera} camera @param {Points} points @param {Bounds} bounds @param {number} aspect
+ */
+function fitted(camera, { count, x, y, z }, { low, high }, aspect) {
+  const turned = turn(camera);
+  const room = FIELD * MARGIN;
+  /** @type {[number, number, number][]} */
+  const places = [];
+  let distance = camera.radius / 2;
+  for (let at = 0; at < count; at += 1) {
+    if (x[at] < low[0] || x[at] > high[0] || y[at] < low[1] || y[at] > high[1] || z[at] < low[2] || z[at] > high[2]) continue;
+    const place = turned(x[at], y[at], z[at]);
+    places.push(place);
+    distance = Math.max(distance, place[2] + Math.abs(place[0]) / (aspect * room), place[2] + Math.abs(place[1]) / room);
+  }
+  const middle = (/** @type {0 | 1} */ axis) => {
+    let [least, most] = [Infinity, -Infinity];
+    for (const place of places) {
+      const seen = place[axis] / (distance - place[2]);
+      [least, most] = [Math.min(least, seen), Math.max(most, seen)];
+    }
+    return places.length ? ((least + most) / 2) * distance : 0;
+  };
+  return { distance, right: middle(0), above: middle(1) };
 }
 
 /**
@@ -175,8 +198,8 @@ export function sizeOf(scale) {
 /** How much bigger than a usual point one of that size is drawn: half to three times. @param {number} size @param {number} usual */
 export const relative = (size, usual) => Math.min(3, Math.max(0.5, Math.sqrt(size / (usual || 1))));
 
-/** Every how many-th of `total` is shown so that at most `most` are. @param {number} total @param {number} most */
-export const everyNth = (total, most) => Math.max(1, Math.ceil(total / most));
+/** One in how many of `total` is a sample of at most `most`, although samples by a hash are a little uneven. @param {number} total @param {number} most */
+export const everyNth = (total, most) => (total <= most ? 1 : Math.ceil(total / (most * 0.95)));
 
 /** Whether an id is one of the sample of every k-th: FNV-1a of its UTF-16. @param {string} id @param {number} every */
 export function sampled(id, every) {

@@ -26,6 +26,8 @@ export class Stage {
     /** @type {import("./projection.js").View} */
     this.view = "space";
     this.camera = cameraFor(this.scene, this.view, 1);
+    /** Whether the camera stands where somebody moved it to. */
+    this.moved = false;
     this.links = false;
     /** @type {string | null} */
     this.selected = null;
@@ -50,6 +52,7 @@ export class Stage {
   reset() {
     const { clientWidth: width, clientHeight: height } = this.canvas;
     this.camera = cameraFor(this.scene, this.view, width && height ? width / height : 1);
+    this.moved = false;
     this.redraw();
   }
 
@@ -88,6 +91,7 @@ export class Stage {
 
   /** @param {import("./projection.js").Camera} camera */
   move(camera) {
+    this.moved = true;
     this.camera = camera;
     this.redraw();
   }
@@ -132,7 +136,7 @@ export class Stage {
     }, { passive: false });
     on(canvas, "keydown", (event) => this.key(event));
     on(matchMedia("(prefers-color-scheme: dark)"), "change", () => this.recolour());
-    const resized = new ResizeObserver(() => this.redraw());
+    const resized = new ResizeObserver(() => (this.moved ? this.redraw() : this.reset()));
     resized.observe(canvas);
     const themed = new MutationObserver(() => this.recolour());
     themed.observe(document.documentElement, { attributeFilter: ["data-theme"] });
