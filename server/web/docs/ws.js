@@ -27,6 +27,7 @@ function kind(schema) {
   if (either) return [...new Set(either.map(kind))].join(" or ");
   if (UUID.test(known.pattern)) return "UUID";
   if (known.format === "date-time") return "time";
+  if (known.prefixItems) return `${known.prefixItems.length} × ${[...new Set(known.prefixItems.map(kind))].join(" or ")}`;
   if (known.type === "array") return `list of ${kind(known.items)}`;
   if (known.type === "object" && !known.properties && known.additionalProperties) return `object of ${kind(known.additionalProperties)}`;
   return known.type ?? "any JSON";
