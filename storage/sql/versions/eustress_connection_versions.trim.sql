@@ -11,7 +11,7 @@ USING (
     UNION ALL
     (SELECT e.tableoid, e.ctid FROM eustress_connection_versions e
      WHERE e.space_name = $1 AND e.at < $2 AND e.until = 9223372036854775807 AND e.strength IS NULL
-     LIMIT $4)
+     ORDER BY e.at LIMIT $4)
     LIMIT $4
 ) gone
 WHERE v.space_name = $1 AND v.tableoid = gone.part AND v.ctid = gone.place

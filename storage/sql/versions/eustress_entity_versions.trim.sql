@@ -14,7 +14,7 @@ USING (
      WHERE e.space_name = $1 AND e.at < $2 AND e.until = 9223372036854775807 AND e.data IS NULL
         AND NOT (e.trains IS FALSE AND EXISTS (
             SELECT FROM eustress_markers m WHERE m.space_name = $1 AND m.version < e.since))
-     LIMIT $4)
+     ORDER BY e.at LIMIT $4)
     LIMIT $4
 ) gone
 WHERE v.space_name = $1 AND v.tableoid = gone.part AND v.ctid = gone.place
