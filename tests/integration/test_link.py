@@ -349,6 +349,29 @@ async def test_an_ask_before_the_shard_listens_is_answered_when_it_does(ends: En
     assert (await soon(answer)).body == b"x"
 
 
+async def test_a_link_to_a_shard_that_sleeps_is_made_again_for_what_is_asked_or_followed(ends: Ends) -> None:
+    await ends.listen()
+    looked: list[str] = []
+    following: list[Follow] = []
+
+    async def resolve() -> ShardAddress:
+        looked.append("")
+        return ends.address
+
+    client = ends.client(resolve=resolve, sleeps=True, follows=lambda _: following)
+    await soon(ask(client))
+    runner = client._runner
+    ends.shard.opened[0].abort()  # as when its entity went to rest
+    assert runner is not None
+    await soon(runner)
+    assert (len(looked), client.up) == (1, False)
+    assert (await soon(ask(client, b"again"))).body == b"again"
+    following.append(Follow("e", 0, ()))
+    ends.shard.opened[1].abort()
+    await ends.shard.until(lambda: len(ends.shard.opened) == 3)
+    assert len(looked) == 3
+
+
 async def test_an_older_epoch_is_refused_and_a_newer_one_taken(ends: Ends) -> None:
     server = await ends.listen(epoch=5)
     client = ends.client()
