@@ -106,7 +106,7 @@ class Inflating:
                 if piece:
                     yield piece
                 if not data and len(piece) < PIECE_BYTES:
-                    return
+                    break
         except zlib.error as failure:
             raise BadRequest(f"the body is not {self._encoding}: {failure}") from None
         if self._inflater.unused_data:

@@ -27,7 +27,7 @@ sys.path += [str(ROOT / "tests" / "faults"), str(ROOT)]
 from harness import RunningServer  # noqa: E402
 
 from server.http import app, documents  # noqa: E402
-from server.http.contract import Example, Operation  # noqa: E402
+from server.http.contract import JSON, NDJSON, Example, Operation  # noqa: E402
 from server.openapi import Recorded  # noqa: E402
 from server.settings import Settings  # noqa: E402
 
@@ -64,7 +64,11 @@ class Played:
 
     @property
     def answer(self) -> Any:
-        return self.response.json() if self.response.headers.get("Content-Type", "").endswith("json") else None
+        """Of lines, the last one."""
+        media = self.response.headers.get("Content-Type", "")
+        if media == NDJSON:
+            return orjson.loads(self.response.text.splitlines()[-1])
+        return self.response.json() if media.endswith("json") else None
 
 
 @dataclass
@@ -74,6 +78,7 @@ class Player:
     http: httpx.AsyncClient
     admin_token: str
     token: str = ""
+    engine_token: str = ""
     answers: dict[str, Any] = field(default_factory=dict)
 
     async def play(self, operations: Iterable[Operation]) -> AsyncIterator[Played]:
@@ -103,7 +108,7 @@ class Player:
             body = {name: part for name, part in body.items() if name not in files}
             options |= {"data": body, "files": files}
         elif body is not None:
-            options["json"] = body
+            options["json" if operation.body_media == JSON else "content"] = body
         url = re.sub(r"{(\w+)}", lambda found: path[found[1]], operation.path)
         response = await self.http.request(operation.method, url, **options)
         sent = Recorded(status=response.status_code, path=path, query=query, body=body)
@@ -118,8 +123,19 @@ class Player:
             return {}
         if operation.access == "admin":
             return {"Authorization": f"Bearer {self.admin_token}"}
+        if operation.access.startswith("engine"):
+            self.engine_token = self.engine_token or await self.engine()
+            return {"Authorization": f"Bearer {self.engine_token}"}
         token = await self.somebody("Somebody") if example.alone else self.token
         return {"Authorization": f"Bearer {token}"}
+
+    async def engine(self) -> str:
+        """A token for a Eustress engine."""
+        headers = {"Authorization": f"Bearer {self.admin_token}"}
+        answer = await self.http.post("/api/admin/tokens", json={"service": "eustress"}, headers=headers)
+        assert answer.status_code == 201, answer.text
+        token: str = answer.json()["token"]
+        return token
 
     def _filled(self, value: Any) -> Any:
         if isinstance(value, dict):

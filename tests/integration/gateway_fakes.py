@@ -119,6 +119,8 @@ class FakeShards:
         self.refuse: Callable[[Any], SanghaError | None] = lambda message: None
         self.held: list[Callable[[], None]] | None = None
         self.page_events = 1_000
+        self.lake: Callable[[Any], Any] | None = None
+        """What a Eustress space replies to a command, where a test wants it otherwise."""
         self.briefs: dict[str, Brief] = {}
         self.runs: dict[str, FakeRun] = {}
         self.forgotten: set[str] = set()
@@ -227,7 +229,8 @@ class FakeShards:
             try:
                 reply, after = self._decide(stream, command, ask)
             except SanghaError as refused:
-                on_answer(Refused(ask.cid, refused.code, refused.message))
+                errors = tuple((each.path, each.message) for each in refused.errors)
+                on_answer(Refused(ask.cid, refused.code, refused.message, errors))
                 return
             if ask.operation is not None:
                 stream.operations[ask.operation] = dumps(reply)
@@ -247,6 +250,8 @@ class FakeShards:
     def _decide(self, stream: FakeStream, command: Any, ask: Ask) -> tuple[Any, Callable[[], None]]:  # noqa: C901 - a table
         nothing: Callable[[], None] = lambda: None  # noqa: E731
         who = ask.caller.practitioner if ask.caller else None
+        if stream.kind == "eustress" and self.lake is not None:
+            return msgspec.to_builtins(self.lake(command)), nothing
         match command:
             case s.SendMessage(body=body):
                 offset = len(stream.frames) + 1

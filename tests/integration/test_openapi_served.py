@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 import jsonschema
+import orjson
 import pytest
 import pytest_asyncio
 from browsing import Chromium, Tab
@@ -23,7 +24,7 @@ from openapi_spec_validator import validate
 from playwright.async_api import expect
 
 from server.http import app, documents, pages
-from server.http.contract import STATUS
+from server.http.contract import NDJSON, STATUS
 from server.settings import Settings
 from tests.fuzz.http import fuzz
 
@@ -130,7 +131,10 @@ async def test_an_example_is_answered_as_documented(played: dict[str, Played], n
     if "schema" in content[media] and each.answer is not None:
         check(content[media]["schema"], each.answer, strict(made["components"]))
     if each.example.body is not None:
-        check(described["requestBody"]["content"]["application/json"]["schema"], each.sent.body, made["components"])
+        media, body = each.operation.body_media, each.sent.body
+        schema = described["requestBody"]["content"][media]["schema"]
+        for value in map(orjson.loads, body.splitlines()) if media == NDJSON else (body,):
+            check(schema, value, made["components"])
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.runtime.errors import BadRequest, TooLarge
-from server.http.encoding import inflate
+from server.http.encoding import PIECE_BYTES, Inflating, inflate
 
 LIMIT = 4 * 2**20
 
@@ -65,3 +65,48 @@ def test_a_bomb_costs_no_more_than_the_bound() -> None:
     tracemalloc.stop()
     assert peak < 4 * LIMIT
     assert spent < 1
+
+
+# A body without a bound
+
+
+def inflated(encoding: str, *parts: bytes) -> list[bytes]:
+    inflating = Inflating(encoding)
+    pieces = [piece for part in parts for piece in inflating.feed(part)]
+    inflating.check_end()
+    return pieces
+
+
+@given(st.binary(max_size=300), st.integers(1, 9), st.integers(1, 400))
+def test_what_comes_in_parts_comes_out_whole(data: bytes, size: int, repeated: int) -> None:
+    data *= repeated
+    for encoding, packed in (
+        ("gzip", gzip.compress(data)),
+        ("deflate", zlib.compress(data)),
+        ("deflate", raw_deflate(data)),
+    ):
+        pieces = inflated(encoding, *(packed[at : at + size] for at in range(0, len(packed), size)))
+        assert b"".join(pieces) == data
+        assert max(map(len, pieces), default=0) <= PIECE_BYTES
+
+
+def test_a_bomb_comes_out_in_pieces() -> None:
+    packed = gzip.compress(bytes(64 * 2**20))
+    tracemalloc.start()
+    try:
+        inflating = Inflating("gzip")
+        assert sum(map(len, inflating.feed(packed))) == 64 * 2**20
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    "parts", [(b"",), (b"\x1f",), (gzip.compress(b"x")[:-1],), (b"no gzip",), (gzip.compress(b"x"), b"y")]
+)
+def test_a_body_that_is_not_what_it_says_is_refused_in_parts_too(parts: tuple[bytes, ...]) -> None:
+    with pytest.raises(BadRequest, match="the body is not gzip"):
+        inflated("gzip", *parts)
+    if len(parts) > 1:
+        with pytest.raises(BadRequest, match="ends late"):
+            inflated("gzip", b"".join(parts))
