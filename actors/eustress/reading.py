@@ -6,7 +6,7 @@ What is wrong is told with its path: ``entities.3.position.1``, ``line 17.connec
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -108,8 +108,10 @@ class Application:
                 if self._draft.warned:
                     self._warn(f"{field}.{index}")
 
-    def lines(self, texts: Iterable[bytes], first: int) -> None:
+    def lines(self, texts: Sequence[bytes], first: int) -> None:
         """Lines of a stream, the first of which has this number. Raises Invalid, Full, with the number of the line."""
+        if sum(map(len, texts)) > 4 * INLINE_BYTES:
+            self._taken = None
         for number, text in enumerate(texts, first):
             try:
                 line = decoded(_line, text)

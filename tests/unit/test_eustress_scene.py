@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 from eustress_world import Model, Space, contents, edge, entity
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from actors.eustress import commands as c
 from actors.eustress.scene import CONNECTIONS, FEW, HIERARCHY, Index
+from actors.runtime.errors import Invalid
 
 IDS = st.sampled_from("abcdefg")
 TYPES = st.sampled_from([HIERARCHY] * 4 + ["near"])
@@ -114,17 +117,28 @@ def test_a_reload_from_the_journal_and_the_live_rows_is_the_same_space(before: A
 @settings(max_examples=150)
 @given(STEPS)
 def test_deciding_leaves_the_scene_as_it_is(steps: Any) -> None:
-    from actors.eustress import commands as c
-
     space, model, cursor = Space(), Model(), 0
     for step in steps:
         if isinstance(step, dict):
-            import msgspec
-
             seen = contents(space.scene)
             space.kind.decide(space.state, c.Ingest(items=msgspec.json.encode(step)), space.context())
             assert contents(space.scene) == seen
         cursor = take(space, model, step, cursor)
+
+
+@settings(max_examples=150)
+@given(STEPS)
+def test_strictly_nothing_ever_waits_and_what_is_refused_changes_nothing(steps: Any) -> None:
+    space, model = Space(ordering="strict"), Model()
+    for step in [[{"entity": entity(id_)} for id_ in "abcde"], *steps]:
+        seen, cursor = contents(space.scene), space.state.header.cursors.get("s", 0)
+        try:
+            take(space, model, step, cursor)
+        except Invalid:
+            assert contents(space.scene) == seen
+        else:
+            model.check(space)
+            assert not space.scene.unresolved
 
 
 def test_an_index_keeps_few_in_a_tuple_and_many_in_a_set() -> None:
