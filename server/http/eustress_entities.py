@@ -72,7 +72,7 @@ class ConnectionPlace(msgspec.Struct, frozen=True, array_like=True):
 class ChangePlace(msgspec.Struct, frozen=True, array_like=True):
     """After which change, in the order of ``EustressReading.changes``."""
 
-    since: Annotated[int, Meta(ge=0, lt=2**63)]
+    since: Annotated[int, Meta(ge=0, le=2**63 - 1)]
     rank: Annotated[int, Meta(ge=0, le=3)] = 0
     a: str = ""
     b: str = ""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from contextlib import aclosing, asynccontextmanager
@@ -149,10 +148,15 @@ def cursor_in(text: str | UnsetType, type_: type[T]) -> T | None:
     """The place that a cursor names. Raises Invalid."""
     if isinstance(text, UnsetType):
         return None
+    wrong = invalid("after", "no place of a page; it comes out of a Link header")
     try:
-        return msgspec.json.decode(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=type_)
-    except (msgspec.DecodeError, binascii.Error, ValueError):
-        raise invalid("after", "no place of a page; it comes out of a Link header") from None
+        place = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    except ValueError:
+        raise wrong from None
+    try:
+        return msgspec.json.decode(place, type=type_)
+    except msgspec.DecodeError:
+        raise wrong from None
 
 
 def cursor_of(place: msgspec.Struct) -> str:
