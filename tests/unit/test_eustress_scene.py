@@ -85,7 +85,7 @@ def take(space: Space, model: Model, step: Any, cursor: int) -> int:
     return cursor + len(step)
 
 
-@settings(max_examples=400)
+@settings(max_examples=150)
 @given(STEPS)
 def test_a_scene_is_what_its_rules_say_and_so_is_every_version_of_it(steps: Any) -> None:
     space, model, cursor = Space(snapshot_every_updates=7), Model(), 0
@@ -98,7 +98,7 @@ def test_a_scene_is_what_its_rules_say_and_so_is_every_version_of_it(steps: Any)
         assert space.at_version(version) == shown
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(STEPS, STEPS)
 def test_a_reload_from_the_journal_and_the_live_rows_is_the_same_space(before: Any, after: Any) -> None:
     space, model, cursor = Space(), Model(), 0
@@ -114,7 +114,7 @@ def test_a_reload_from_the_journal_and_the_live_rows_is_the_same_space(before: A
     assert contents(space.reloaded().scene) == contents(space.scene)
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(STEPS)
 def test_deciding_leaves_the_scene_as_it_is(steps: Any) -> None:
     space, model, cursor = Space(), Model(), 0
@@ -126,7 +126,7 @@ def test_deciding_leaves_the_scene_as_it_is(steps: Any) -> None:
         cursor = take(space, model, step, cursor)
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(STEPS)
 def test_strictly_nothing_ever_waits_and_what_is_refused_changes_nothing(steps: Any) -> None:
     space, model = Space(ordering="strict"), Model()
