@@ -81,7 +81,6 @@ def kind_of(name: str, settings: Settings) -> EntityKind:
         return RitualKind()
     if name == "eustress":
         from actors.eustress.entity import EustressKind  # only who needs it pays for it
-
         from actors.eustress.values import SceneLimits
 
         return EustressKind(
