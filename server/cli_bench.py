@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
 import typer
 from rich.console import Console
 
-from server.cli_common import DataDir, Port, fail, find_topology, read_settings, socket_url
+from server.cli_common import DataDir, Port, fail, find_server, find_topology, read_settings, socket_url
+
+if TYPE_CHECKING:
+    from server.bench import eustress as bench_eustress
+    from server.settings import Settings
 
 app = typer.Typer(help="Measure a running server (start it with --guests --lab).", no_args_is_help=True)
 
@@ -27,7 +31,8 @@ def _console(as_json: bool) -> Console | None:
 
 
 def _finish(work: Awaitable[Mapping[str, Any]] | Mapping[str, Any], as_json: bool) -> None:
-    from server.client_events import ClientError
+    from actors.runtime.errors import SanghaError
+    from actors.runtime.ports import StoreDown
 
     async def wait(awaitable: Awaitable[Mapping[str, Any]]) -> Mapping[str, Any]:
         return await awaitable
@@ -36,7 +41,7 @@ def _finish(work: Awaitable[Mapping[str, Any]] | Mapping[str, Any], as_json: boo
         figures = work if isinstance(work, Mapping) else asyncio.run(wait(work))
     except KeyboardInterrupt:
         raise typer.Exit(1) from None
-    except (ClientError, OSError) as why:
+    except (SanghaError, StoreDown, OSError) as why:
         raise fail(str(why) or type(why).__name__) from None
     if as_json:
         print(orjson.dumps(dict(figures)).decode())  # noqa: T201 - the command line's own voice
@@ -179,3 +184,70 @@ def spin(
         console=_console(json),
     )  # fmt: skip
     _finish(work, json)
+
+
+@app.command()
+def eustress(
+    mode: Annotated[str, typer.Option(help="single, batch, stream, or all.")] = "all",
+    entities: Annotated[int | None, typer.Option(min=1, help="How many (default 20,000; 10,000 with --snapshots).")] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Entities of a batch.")] = 100,
+    connections: Annotated[int, typer.Option(min=1, help="Connections that are kept open.")] = 16,
+    space: Annotated[str, typer.Option(help="What the spaces' names begin with.")] = "bench",
+    raw: Annotated[bool, typer.Option(help="COPY the same rows into the same PostgreSQL, too.")] = True,
+    scene: Annotated[int | None, typer.Option(min=2, help="Instead: a scene of so many entities in a tree.")] = None,
+    snapshots: Annotated[int | None, typer.Option(min=1, help="Instead: so many, of a scene that changes slowly.")] = None,
+    beside: Annotated[
+        bool, typer.Option("--beside", help="Instead: ingest beside snapshots, retention and exports.")
+    ] = False,
+    seconds: Seconds = 20.0,
+    database_url: Annotated[str | None, typer.Option(help="The PostgreSQL, where it is not the embedded one.")] = None,
+    port: Port = None,
+    data_dir: DataDir = None,
+    json: AsJson = False,
+) -> None:  # fmt: skip
+    """The lake's ingest, beside raw COPY of the same rows; large scenes; what snapshots cost."""
+    from server.bench import eustress as bench
+    from server.bench import eustress_scene as scenes
+
+    if mode not in (*bench.MODES, "all"):
+        raise fail(f"--mode is one of {', '.join(bench.MODES)}, all")
+    if (scene is not None) + (snapshots is not None) + beside > 1:
+        raise fail("one of --scene, --snapshots, --beside")
+    settings = read_settings(data_dir=data_dir, database_url=database_url)
+    target, console = _lake(settings, port), _console(json)
+
+    async def status() -> Mapping[str, Any]:
+        return await asyncio.to_thread(find_topology, settings, port)
+
+    if scene is not None:
+        work = scenes.run_scene(target, status, entities=scene, console=console)
+    elif snapshots is not None:
+        work = scenes.run_snapshots(target, snapshots=snapshots, entities=entities or 10_000, console=console)
+    elif beside:
+        work = scenes.run_beside(
+            target, entities=entities or 20_000, batch=batch, connections=connections, seconds=seconds, console=console
+        )
+    else:
+        work = bench.run(
+            target, modes=bench.MODES if mode == "all" else (mode,), entities=entities or 20_000, batch=batch,
+            connections=connections, space=space, raw=raw, console=console,
+        )  # fmt: skip
+    _finish(work, json)
+
+
+def _lake(settings: Settings, port: int | None) -> bench_eustress.Target:
+    """The running server's lake, with a token of a day."""
+    from server.bench.eustress import Target
+    from server.cli_token import ask_admin
+    from storage.embedded import EmbeddedPostgres
+
+    topology, found = find_topology(settings, port), find_server(settings, port)
+    token = ask_admin(
+        settings, port, "POST", "/api/admin/tokens", json={"service": "eustress", "name": "bench", "days": 1}
+    )
+    given = settings.database_url
+    dsn = EmbeddedPostgres(settings.data_dir.resolve()).dsn if given is None else given.get_secret_value()
+    database = topology["database"]["pid"]
+    return Target(
+        found.http, token["token"], found.ssl or True, [topology["server"]["pid"]], [database] if database else [], dsn
+    )

@@ -34,6 +34,21 @@ async def test_a_running_server_is_measured_by_each_bench() -> None:
         assert killed["recovered_spaces"] == 3
         assert killed["acknowledged"] > 0
         assert (killed["lost"], killed["doubled"]) == (0, 0)
+        await the_lake_is_measured("eustress", *there)
+
+
+async def the_lake_is_measured(*there: str) -> None:
+    ingest = await bench(*there, "--entities", "120", "--batch", "50", "--connections", "2")
+    for mode in ("single", "batch", "stream"):
+        assert ingest[mode]["entities_per_s"] > 0
+        assert ingest[mode]["raw_indexed_per_s"] > 0
+    scene = await bench(*there, "--scene", "300")
+    assert scene["connections"] == 299
+    assert scene["snapshot_ms"] > 0
+    kept = await bench(*there, "--snapshots", "2", "--entities", "100")
+    assert kept["snapshots"] == 2
+    beside = await bench(*there, "--beside", "--entities", "200", "--connections", "1", "--seconds", "2")
+    assert beside["beside_p99_ms"] > 0
 
 
 async def test_cold_activations_are_counted_without_a_server() -> None:
