@@ -20,8 +20,8 @@ from server.http.api import Example, Operation, query_of, routes_of
 from server.http.contract import STORAGE
 from server.http.eustress_bodies import SpaceName
 from server.http.eustress_reading import (
+    LINK,
     MARKERS,
-    NEXT,
     check_spaces,
     cursor_in,
     cursor_of,
@@ -320,7 +320,7 @@ OPERATIONS: Final = (
         access="engine_or_admin",
         query=EntitiesQuery,
         reply=list[EntityRow],
-        reply_headers=NEXT,
+        reply_headers=LINK,
         errors=READ,
         examples=(
             Example(name="lake_sacred", query=_QUANTUM | {"flux": "3,6,9"}),
@@ -336,7 +336,7 @@ OPERATIONS: Final = (
         access="engine_or_admin",
         query=ConnectionsQuery,
         reply=list[ConnectionRow],
-        reply_headers=NEXT,
+        reply_headers=LINK,
         errors=READ,
         examples=(Example(name="lake_connections", query=_QUANTUM | {"type": "hierarchy"}),),
     ),
@@ -351,7 +351,7 @@ OPERATIONS: Final = (
         params={"space": SpaceName},
         query=HierarchyQuery,
         reply=list[HierarchyRow],
-        reply_headers=NEXT,
+        reply_headers=LINK,
         errors=READ,
         examples=(Example(name="lake_hierarchy", path=_QUANTUM, query={"depth": "0"}),),
     ),
@@ -367,7 +367,7 @@ OPERATIONS: Final = (
         params={"space": SpaceName},
         query=ChangesQuery,
         reply=list[ChangeRow],
-        reply_headers=NEXT,
+        reply_headers=LINK,
         errors=READ,
         examples=(Example(name="lake_changes", path=_QUANTUM, query={"after": "0", "limit": "3"}),),
     ),

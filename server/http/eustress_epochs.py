@@ -26,7 +26,7 @@ from server.http.contract import ENTITY, STORAGE, UuidText
 from server.http.eustress_bodies import SpaceName
 from server.http.eustress_entities import READ
 from server.http.eustress_ingest import KIND
-from server.http.eustress_reading import NEXT, check_spaces, given, page_response, reading, rows_of
+from server.http.eustress_reading import LINK, check_spaces, given, page_response, reading, rows_of
 from server.http.eustress_shapes import Time
 from server.http.paging import id_in
 from server.lake_files import export_epoch
@@ -172,7 +172,7 @@ OPERATIONS: Final = (
         access="engine_or_admin",
         query=EpochsQuery,
         reply=list[EpochRow],
-        reply_headers=NEXT,
+        reply_headers=LINK,
         errors=(*STORAGE, "timeout"),
         examples=(Example(name="lake_epochs", query=_QUANTUM),),
     ),
@@ -198,6 +198,6 @@ OPERATIONS: Final = (
         query=ExportQuery,
         media="application/vnd.apache.parquet",
         errors=(*READ, "actor_unavailable", "rate_limited"),
-        examples=(Example(name="lake_export", path=_ONE, query={"format": "ndjson", "part": "connections"}),),
+        examples=(Example(name="lake_export", path=_ONE, query={"part": "connections"}),),
     ),
 )

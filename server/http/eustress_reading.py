@@ -171,12 +171,14 @@ def rows_of(rows: Iterable[Mapping[str, Any]]) -> bytes:
 
 def page_response(request: web.Request, body: bytes, link: Mapping[str, str] | None) -> web.Response:
     """A page. ``link``: parameters of the query with which the next one is asked for, where there is one."""
-    return web.Response(body=body, headers=next_link(request, link), content_type="application/json")
+    return web.Response(body=body, headers=linked(request, link), content_type="application/json")
 
 
-def next_link(request: web.Request, link: Mapping[str, str] | None) -> dict[str, str]:
-    """The ``Link`` header, where there is a next page."""
-    return {} if link is None else {"Link": f'<{request.rel_url.update_query(dict(link))}>; rel="next"'}
+def linked(request: web.Request, link: Mapping[str, str] | None) -> dict[str, str]:
+    """The ``Link`` header: to the first page and, where there is more, to the next."""
+    url = request.rel_url
+    links = f'<{url.without_query_params("after", "before")}>; rel="first"'
+    return {"Link": links if link is None else f'{links}, <{url.update_query(dict(link))}>; rel="next"'}
 
 
 def space_in_path(request: web.Request) -> str:
@@ -184,7 +186,7 @@ def space_in_path(request: web.Request) -> str:
     return named_in_path(request, "space", SpaceName)
 
 
-NEXT: Final = {"Link": 'where there is more: `<…>; rel="next"`'}
+LINK: Final = {"Link": 'to the first page (`rel="first"`) and, where there is more, to the next (`rel="next"`)'}
 
 
 # --- rows as JSON ----------------------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from server.http.api import Example, Operation, query_of, routes_of
 from server.http.contract import UuidText
 from server.http.eustress_bodies import SpaceName
 from server.http.eustress_entities import READ, TAG
-from server.http.eustress_reading import NEXT, check_spaces, given, next_link, reading, space_in_path, streamed
+from server.http.eustress_reading import LINK, check_spaces, given, linked, reading, space_in_path, streamed
 from server.http.eustress_shapes import Time
 from server.http.paging import id_in
 from server.service import engine_of
@@ -94,7 +94,7 @@ async def snapshots(request: web.Request) -> web.StreamResponse:
         )
         shown = found[: query.limit]
         link = {"before": shown[-1].id} if len(found) > query.limit else None
-        return await streamed(request, _array(lake, shown, full=query.full), next_link(request, link))
+        return await streamed(request, _array(lake, shown, full=query.full), linked(request, link))
 
 
 async def snapshot(request: web.Request) -> web.StreamResponse:
@@ -210,7 +210,7 @@ OPERATIONS: Final = (
         params={"space": SpaceName},
         query=SnapshotsQuery,
         reply=list[EustressSnapshot],
-        reply_headers=NEXT,
+        reply_headers=LINK,
         errors=READ,
         examples=(
             Example(name="lake_snapshots", path=_QUANTUM, query={"limit": "1"}),

@@ -26,7 +26,7 @@ from server.http.contract import ENTITY, STORAGE
 from server.http.eustress_bodies import SpaceName
 from server.http.eustress_entities import READ, TAG
 from server.http.eustress_ingest import KIND
-from server.http.eustress_reading import NEXT, check_spaces, given, page_response, reading, rows_of, space_in_path
+from server.http.eustress_reading import LINK, check_spaces, given, page_response, reading, rows_of, space_in_path
 from server.lake_archive import directory_of
 from server.service import engine_of
 
@@ -232,7 +232,7 @@ OPERATIONS: Final = (
         access="engine_or_admin",
         query=SpacesQuery,
         reply=list[SpaceRow],
-        reply_headers=NEXT,
+        reply_headers=LINK,
         errors=(*STORAGE, "timeout"),
         examples=(Example(name="lake_spaces", query={"limit": "1"}),),
     ),
