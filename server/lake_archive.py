@@ -4,8 +4,8 @@
     scene = scene_at(files, datetime(2026, 5, 1, tzinfo=UTC))     # scene.entities, scene.connections
 
 A file holds versions that ended, so a moment's scene is the archived versions that held then and those that the lake still has
-(``GET /eustress/entities?space=…&at=…&partial=true``): disjoint, and together all. Once everything of a moment has ended the files alone
-give it.
+(``GET /eustress/entities?space=…&at=…&partial=true``): disjoint, and together all. Once everything of a moment has ended the
+files alone give it.
 """
 
 from __future__ import annotations

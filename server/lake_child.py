@@ -67,7 +67,8 @@ class Child:
         return await self._process.stdout.read(size)
 
     async def outcome(self) -> Any:
-        """What it says that it did, after its output ended. Raises what it says went wrong, Internal where it says nothing."""
+        """What it says that it did, after its output ended. Raises what it says went wrong, ActorUnavailable where it says
+        nothing: something killed it."""
         words = (await self._words).strip()
         await self._process.wait()
         *before, last = words.split(b"\n")
@@ -77,7 +78,7 @@ class Child:
             told = orjson.loads(last)
         except orjson.JSONDecodeError:
             log.error("a child ended without a word on how it went: %s", last.decode(errors="replace"))  # noqa: TRY400
-            told = {"code": "internal", "error": "the process that did this ended unexpectedly"}
+            told = {"code": ActorUnavailable.code, "error": "the process that did this ended unexpectedly; try again"}
         if "done" in told:
             return told["done"]
         raise CODES.get(told["code"], Internal)(told["error"])

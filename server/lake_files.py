@@ -12,7 +12,6 @@ import logging
 import weakref
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any, Final
 
 from aiohttp import web
@@ -83,17 +82,26 @@ async def _piped(request: web.Request, child: Child, response: web.StreamRespons
     if not chunk:
         await child.outcome()  # an epoch without samples has no lines; all else is an error, and nothing was sent yet
     await response.prepare(request)
-    while chunk:
-        async with asyncio.timeout(STALL_S):
-            await response.write(chunk)
-        chunk = await child.read()
     try:
+        while chunk:
+            async with asyncio.timeout(STALL_S):
+                await response.write(chunk)
+            chunk = await child.read()
         await child.outcome()
+    except ConnectionError:
+        log.debug("an export's client left")
+    except TimeoutError:
+        _cut_off(request, f"its client took nothing for {STALL_S:g} s")
     except SanghaError as failure:
-        log.warning("an export was cut off: %s", failure.message)
-        raise ConnectionResetError("the export failed") from failure
-    await response.write_eof()
+        _cut_off(request, failure.message)
     return response
+
+
+def _cut_off(request: web.Request, why: str) -> None:
+    # An end as of any other answer would make what is there look whole.
+    log.warning("an export was cut off: %s", why)
+    if request.transport is not None:
+        request.transport.abort()
 
 
 def _response(job: Mapping[str, str]) -> web.StreamResponse:
@@ -105,9 +113,3 @@ def _response(job: Mapping[str, str]) -> web.StreamResponse:
             "Cache-Control": "no-store",
         }
     )
-
-
-def file_of(path: Path, name: str) -> Path | None:
-    """The file of an archive, where it is there."""
-    file = path / name
-    return file if file.is_file() else None

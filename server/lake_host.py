@@ -26,7 +26,7 @@ from actors.eustress.lake import (
     consolidated_codec,
     removable_codec,
 )
-from actors.runtime.errors import Full, Invalid, NotFound, SanghaError, StorageUnavailable
+from actors.runtime.errors import ActorUnavailable, Full, Invalid, NotFound, SanghaError, StorageUnavailable
 from actors.runtime.ports import StoreDown
 from actors.runtime.wire import Ask
 from server.lake_child import Child
@@ -105,6 +105,8 @@ async def _done(job: dict[str, Any]) -> Archived:
             return msgspec.convert(await child.outcome(), Archived)
     except TimeoutError:
         raise Full(f"an archive took longer than {ARCHIVE_S:g} s") from None
+    except ActorUnavailable as failure:
+        raise Full(failure.message) from failure  # what ends it, memory say, would do so again a second later
     finally:
         await asyncio.shield(asyncio.ensure_future(child.end()))
 

@@ -246,13 +246,11 @@ async def test_a_client_that_leaves_ends_the_process_and_gives_its_place_back(se
     async with served.http.get(f"{served.url}/{epoch}/ndjson/entities") as second:
         assert (second.status, second.headers["Retry-After"]) == (429, "5")
     reply.close()
-    assert len(await asyncpg_wait(child)) == 0
+    async with asyncio.timeout(20):
+        while places_of(served.gateway).taken:  # noqa: ASYNC110 - what is waited for has no event of its own
+            await asyncio.sleep(0)
+    assert not child.is_running()
     assert len((await served.get(epoch, "ndjson")).splitlines()) == 60_000  # there is a place again
-
-
-async def asyncpg_wait(child: psutil.Process) -> list[psutil.Process]:
-    """Until it has ended."""
-    return (await asyncio.to_thread(psutil.wait_procs, [child], 20))[1]
 
 
 async def test_a_failure_in_the_middle_cuts_the_answer_off(
@@ -271,6 +269,21 @@ async def test_a_failure_in_the_middle_cuts_the_answer_off(
             await reply.read()
     assert "an export was cut off" in caplog.text
     assert places_of(served.gateway).taken == 0
+
+
+async def test_a_process_that_is_killed_before_its_first_byte_may_be_tried_again(
+    served: Served, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = Child.start
+
+    async def killed(module: str, job: dict[str, Any]) -> Child:
+        child = await started(module, job)
+        psutil.Process(child.pid).kill()
+        return child
+
+    monkeypatch.setattr(Child, "start", killed)
+    async with served.http.get(f"{served.url}/{uuid4()}/parquet/entities") as reply:
+        assert (reply.status, (await reply.json())["code"]) == (503, "actor_unavailable")
 
 
 async def peak(database: str, tmp_path: Path, epoch: str) -> int:
