@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from server.cli_common import DataDir, Port, fail, find_server, read_settings
 
@@ -74,9 +72,6 @@ def ask_admin(settings: Settings, port: int | None, method: str, path: str, **op
 
 
 def _print_list(rows: list[dict[str, Any]]) -> None:
-    table = Table(box=None, pad_edge=False)
-    for title in ("id", "service", "name", "created", "expires"):
-        table.add_column(title, no_wrap=title != "name")
     for row in rows:
-        table.add_row(row["id"], row["service"], row["name"] or "", row["created_at"][:19], row["expires_at"][:19])
-    Console().print(table)
+        until, name = row["expires_at"][:10], f"  {row['name']}" if row["name"] else ""
+        print(f"{row['id']}  {row['service']}  until {until}{name}")  # noqa: T201
