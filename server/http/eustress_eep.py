@@ -12,7 +12,8 @@ from aiohttp import web
 from msgspec import UNSET, Meta, UnsetType
 
 from actors.eustress import commands as c
-from actors.eustress import eep, values
+from actors.eustress import values
+from actors.eustress.eep import items_of
 from actors.eustress.replies import Ingested
 from server.http.api import Example, Operation, routes_of
 from server.http.context import operation_of
@@ -94,7 +95,7 @@ def routes() -> list[web.RouteDef]:
 async def eep_webhook(request: web.Request) -> web.Response:
     """The entity, and where it stands in the tree."""
     caller = await engine_of(request)
-    webhook = eep.items_of(await text_of(request))
+    webhook = items_of(await text_of(request))
     command = c.Ingest(items=webhook.items, what="entity")
     operation = operation_of(caller.practitioner, f"eep-{webhook.export_id}")
     named = ("entities.0", "entity")

@@ -56,6 +56,52 @@ async def test_a_login_counts_until_it_expires_or_is_revoked(
         assert await queries.auth_session(token) is None
 
 
+async def test_a_token_of_a_service_says_so_and_is_listed_while_it_counts(
+    postgres_backend: PostgresBackend, queries: Queries
+) -> None:
+    account, other = practitioner_row(), practitioner_row()
+    now = datetime.now(UTC)
+
+    def token(name: str, whose: Upsert = account, **values: object) -> Upsert:
+        fixed = {
+            "practitioner_id": whose.values["id"],
+            "token_hash": name.encode(),
+            "name": name,
+            "service": "eustress",
+        }
+        return Upsert(
+            table="auth_sessions", values={"id": str(uuid4()), "expires_at": now + timedelta(1)} | fixed | values
+        )
+
+    await write(
+        postgres_backend,
+        account,
+        other,
+        token("first", created_at=now - timedelta(1)),
+        token("second", created_at=now),
+        token("old", expires_at=now - timedelta(1)),
+        token("revoked", revoked_at=now),
+        token("a person's", service=None),
+        token("another's", other),
+    )
+    found = await queries.auth_session(b"first")
+    assert found is not None
+    assert (found.service, found.name) == ("eustress", "first")
+    person = await queries.auth_session(b"a person's")
+    assert person is not None
+    assert person.service is None
+    rows = await queries.service_tokens([account.values["id"]])
+    assert [(row["name"], row["service"]) for row in rows] == [("second", "eustress"), ("first", "eustress")]
+
+
+async def test_eustress_spaces_are_counted(postgres_backend: PostgresBackend, queries: Queries) -> None:
+    assert await queries.eustress_room("a") == (False, 0)
+    fixed = {"created_at": NOW, "changed_at": NOW, "version": 1, "policy": {}}
+    await write(postgres_backend, *(Upsert(table="eustress_spaces", values={"id": name} | fixed) for name in "ab"))
+    assert await queries.eustress_room("a") == (True, 2)
+    assert await queries.eustress_room("c") == (False, 2)
+
+
 async def test_spaces_are_listed_newest_first_in_pages(postgres_backend: PostgresBackend, queries: Queries) -> None:
     rows = [space(name=f"n{n}", created_at=NOW + timedelta(minutes=n // 2)) for n in range(5)]
     await write(postgres_backend, *rows)
