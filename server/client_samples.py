@@ -7,7 +7,7 @@
         train(batch.features, batch.class_type)            # sacred ones are drawn three times as often
 
 A sample is a version of an entity, and its tree that of the moment of its first snapshot (``server/client_tree.py``). Memory: a
-few row groups, and once the hierarchy or a batch is asked for some 90 bytes a sample.
+few row groups, and once the hierarchy or a batch is asked for 120 bytes a sample.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from os import PathLike
 from typing import Any, Final, NamedTuple
 
@@ -31,6 +31,8 @@ SACRED_WEIGHT: Final = 3.0
 """Of a sample at flux 3, 6 or 9; any other's is 1."""
 WINDOW: Final = 8
 """Row groups that are shuffled together: random access to a file that is read in groups would read it all for each batch."""
+RECENT: Final = 4_096
+"""Samples that were looked up and are kept: many have the same parents."""
 FEATURES: Final = (
     *("x", "y", "z"),
     *("rotation_x", "rotation_y", "rotation_z", "rotation_w"),
@@ -143,6 +145,7 @@ class EpochReader:
             raise ValueError("a weight is a number, 0 or greater")
         self._files = Files(files_in(path))
         self.sacred_weight: Final = sacred_weight
+        self._recent = lru_cache(RECENT)(self._found)
 
     def __len__(self) -> int:
         """How many samples there are."""
@@ -162,6 +165,9 @@ class EpochReader:
         """The sample of a number."""
         if not 0 <= row < len(self):
             raise IndexError(f"no sample {row} among {len(self)}")
+        return self._recent(row)
+
+    def _found(self, row: int) -> Sample:
         group, place = self._files.place(row)
         return self._sample(self._files.table(group).slice(place, 1).to_pylist()[0], row)
 

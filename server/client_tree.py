@@ -2,8 +2,8 @@
 
 A sample's time is the first snapshot that shows it (in an archive, the version in which it began). Its parent is the version of
 the entity ``parent_id`` that held then, its children the versions that held then and name it. So the tree is that of one moment
-of the scene, though entities changed at different times. About 90 bytes a sample, as arrays; the ids are only in memory while
-the index is made.
+of the scene, though entities changed at different times. 120 bytes a sample, as arrays; while it is made, with all ids,
+some 450.
 """
 
 from __future__ import annotations
