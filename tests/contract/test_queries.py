@@ -59,7 +59,7 @@ async def test_a_login_counts_until_it_expires_or_is_revoked(
 async def test_a_token_of_a_service_says_so_and_is_listed_while_it_counts(
     postgres_backend: PostgresBackend, queries: Queries
 ) -> None:
-    account, other = practitioner_row(), practitioner_row()
+    account, other = practitioner_row(), practitioner_row(email="b@example.org")
     now = datetime.now(UTC)
 
     def token(name: str, whose: Upsert = account, **values: object) -> Upsert:
