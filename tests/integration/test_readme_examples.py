@@ -14,8 +14,10 @@ import sys
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
+import asyncpg
 import psutil
 import pytest
 import pytest_asyncio
@@ -161,6 +163,67 @@ async def test_status_shows_what_runs(server: RunningServer) -> None:
 
     await until(told, "all that starts, also what starts later, is known to the coordinator", 60)
     assert skeleton(await bash(server, example("What runs, where"))) == skeleton(shown("What runs, where", server))
+
+
+async def test_the_lake_from_the_first_entity_to_training(server: RunningServer) -> None:
+    """One shell, as the reader's; what each example prints, without numbers where these hang on how a scene was cut."""
+    for name, section in (("sky", "Whole scenes"), ("engine", "The ingest client"), ("train", "Epochs and training")):
+        (server.home / f"{name}.py").write_text(ported(example(section, "python"), server))
+    sections = {name: example(name) for name in ("A first scene", "What is where", "Whole scenes")}
+    sections |= {"The ingest client": "python engine.py\n", "Epochs and training": example("Epochs and training")}
+    said = await bash(server, "".join(f"{script}echo {SECTION}\n" for script in sections.values()))
+    for section, text in zip(sections, said.split(f"{SECTION}\n")[:-1], strict=True):
+        assert _uncounted(section, alike(text)) == _uncounted(section, shown(section, server))
+    await _the_seeds_sql(server)
+
+
+SECTION = "--- the next example ---"
+
+
+def _uncounted(section: str, text: str) -> str:
+    return re.sub(r"\d[\d,.]*", "N", text) if section in ("Whole scenes", "Epochs and training") else text
+
+
+async def _the_seeds_sql(server: RunningServer) -> None:
+    """Each query of the README finds what the first scene has."""
+    range_ = ("quantum_mechanics", datetime(2020, 1, 1, tzinfo=UTC), datetime(2120, 1, 1, tzinfo=UTC))
+    connection = await asyncpg.connect(host=str(server.data_dir / "postgres"), user="postgres", database="postgres")
+    try:
+        queries = example("Snapshots, time and SQL", "sql").split(";")[:-1]
+        found = [await connection.fetch(query, *(range_ if "$1" in query else ())) for query in queries]
+    finally:
+        await connection.close()
+    sacred, children, between = found
+    assert {row["id"] for row in sacred} == {"photon_1", "root_entity"}
+    assert [row["entity_id"] for row in children] == ["atom_1"]
+    assert len(between) == 2
+
+
+async def test_a_scene_is_watched(server: RunningServer) -> None:
+    put = f"""export SANGHA_TOKEN=$(sangha token --service eustress)
+        curl -s {server.url}/eustress/ingest/entity -H "Authorization: Bearer $SANGHA_TOKEN" --json \
+        '{{"space_name": "quantum_mechanics", "entity": {{"id": "photon_2"}}}}' > /dev/null
+"""
+    token = (await bash(server, "sangha token --service eustress")).strip()
+    process = await asyncio.create_subprocess_exec(
+        "bash", "-c", f". .venv/bin/activate; exec {example('Watching a scene')}",
+        cwd=server.home, stdout=PIPE, stderr=STDOUT, env=_environment(SANGHA_TOKEN=token),
+    )  # fmt: skip
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(RUN_S):
+            said = (await process.stdout.readline()).decode()
+            await bash(server, put)
+            said += (await process.stdout.readline()).decode()
+    finally:
+        process.terminate()
+        await process.communicate()
+        process._transport.close()  # type: ignore[attr-defined]  # or its pipe is closed by the collector
+    assert _watched(said) == _watched(shown("Watching a scene", server))
+
+
+def _watched(text: str) -> str:
+    return re.sub(r"\d\d:\d\d:\d\d", "TIME", text.strip())
 
 
 @pytest.mark.timeout(INSTALLED_S + 300)

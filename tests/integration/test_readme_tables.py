@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import os
 import re
 import tomllib
@@ -13,8 +14,10 @@ from typing import cast, get_args
 
 import pytest
 import typer
+from msgspec.structs import asdict
 from readme import ROOT, TEXT, blocks, blocks_of, names_in, settings_rows, table_of
 
+from actors.eustress.values import Policy
 from actors.practitioner import pushes
 from actors.practitioner.changes import CHANGES
 from actors.runtime.errors import CODES
@@ -148,6 +151,7 @@ def test_every_example_is_run_by_a_test() -> None:
         "Two commands", "A first conversation", "In Python", "In the browser's console", "From the terminal", "Twelve at once",
         "With an account", "Accounts", "A first ritual", "What runs, where", "A ritual in WAT", "A ritual in C",
         "A ritual in the catalog", "A group ritual", "State and its chain", "A Ray cluster", "Figures", "The JavaScript client",
+        "A first scene", "What is where", "Whole scenes", "The ingest client", "Epochs and training", "Watching a scene",
     }  # fmt: skip
     assert {block.section for block in blocks() if block.language in ("sh", "python", "js")} == run
 
@@ -157,6 +161,16 @@ def test_the_stages_of_a_group_ritual_and_the_changes_of_a_state_are_those_of_th
     assert stages == [stage for stage in get_args(Stage) if stage != "aborting"]
     rows = {names_in(row[0])[0]: set(names_in(row[1])) for row in table_of("State and its chain")}
     assert rows == {name: set(parameters.__struct_fields__) for name, (parameters, _) in CHANGES.items()}
+
+
+def test_the_policies_of_a_eustress_space_are_those_of_the_code() -> None:
+    rows = {names_in(row[0])[0]: row[1].strip("`") for row in table_of("Policies")}
+    assert rows == {name: json.dumps(default).strip('"') for name, default in asdict(Policy()).items()}
+
+
+def test_the_example_of_training_is_the_one_that_is_tested() -> None:
+    (block,) = blocks_of("Epochs and training", "python")
+    assert block.text == (ROOT / "tests/integration/eustress_training_example.py").read_text(encoding="utf-8")
 
 
 def test_the_second_command_is_the_projects_check() -> None:
