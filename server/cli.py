@@ -10,11 +10,10 @@ from typing import Annotated, Any
 import orjson
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from server import cli_bench, cli_eustress, cli_ledger, cli_ritual, cli_token, logs, ray_environment
 from server.cli_common import DataDir, Port, Url, fail, find_server, find_topology, read_settings
-from server.deployment import WORKERS
+from server.cli_status import print_topology
 
 app = typer.Typer(
     name="sangha",
@@ -106,7 +105,7 @@ def status(
     elif json:
         print(orjson.dumps(topology, option=orjson.OPT_INDENT_2).decode())  # noqa: T201
     else:
-        _print_topology(topology)
+        print_topology(topology, Console())
 
 
 def _shard_of(topology: dict[str, Any], entity: str) -> dict[str, Any]:
@@ -120,30 +119,6 @@ def _shard_of(topology: dict[str, Any], entity: str) -> dict[str, Any]:
         if known["kind"] == kind and str(known["index"]) == shard:
             return {"entity": entity, "kind": kind, "index": known["index"], "pid": known["pid"], "node": known["node"]}
     return {"entity": entity, "kind": kind, "index": shard, "pid": None, "node": None}
-
-
-def _print_topology(topology: dict[str, Any]) -> None:
-    console = Console()
-    server, database = topology["server"], topology["database"]
-    console.print(f"server    pid {server['pid']}, {server['state']} since {server['started_at']}")
-    embedded = "embedded" if database["embedded"] else "external"
-    console.print(
-        f"database  {embedded} PostgreSQL {database['version']}, pid {database['pid']}, schema {database['schema']}"
-    )
-    for node in topology["nodes"]:
-        console.print(f"node      {node['id'][:8]} {'alive' if node['alive'] else 'dead'} {node['address']}")
-    table = Table(box=None, pad_edge=False)
-    for title in ("actor", "node", "pid", "epoch", "entities", "backlog", "sockets", "outbox"):
-        table.add_column(title, justify="left" if title in ("actor", "node") else "right", no_wrap=True)
-    for shard in topology["shards"]:
-        name = f"{shard['kind']}/{shard['index']}"
-        epoch = "" if shard["kind"] in WORKERS else str(shard["epoch"])
-        figures = (str(shard["pid"]), epoch, str(shard["entities"]), str(shard["backlog"]))
-        table.add_row(name, shard["node"][:8], *figures, "", "")
-    for gateway in topology["gateways"]:
-        held = (str(gateway[what]) for what in ("sockets", "outbox_bytes"))
-        table.add_row(f"gateway :{gateway['port']}", gateway["node"][:8], str(gateway["pid"]), "", "", "", *held)
-    console.print(table)
 
 
 @app.command()

@@ -187,9 +187,11 @@ class ShardHost(Host):
     async def ping(self) -> dict[str, Any]:
         """For the coordinator and ``sangha status``."""
         shard = self.shard
+        alone = {"entity": self.entity} if self.layout.own else {}  # its index is but a digest
         return self.base_status() | {
             "kind": self.kind,
             "index": self.shard_name,
+            **alone,
             "epoch": shard.store.epoch if shard is not None else 0,
             "entities": len(shard.cells) if shard is not None else 0,
             "backlog": shard.waiting if shard is not None else 0,

@@ -87,7 +87,11 @@ class Topology(Struct, frozen=True, kw_only=True):
         list[dict[str, Any]], Meta(description="node, pid, port, sockets, outbox_bytes and more of each")
     ]
     shards: Annotated[
-        list[dict[str, Any]], Meta(description="kind, index, node, pid, epoch, entities, backlog and more")
+        list[dict[str, Any]],
+        Meta(
+            description="kind, index, node, pid, epoch, entities, backlog and more; `entity`, the id of the only one, where the"
+            " kind's layout is `own`"
+        ),
     ]
     layouts: Annotated[Mapping[str, str], Meta(description="how each kind is spread over actors")]
 
