@@ -16,6 +16,7 @@ from rich.filesize import decimal
 from rich.live import Live
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 from rich.table import Table
+from rich.text import Text
 
 from server.client_events import Event
 from server.client_lake import Lake, quoted
@@ -168,11 +169,12 @@ def shown(told: Mapping[str, Any], rates: Mapping[str, float]) -> Group:
             f" {lake['total_snapshots']:,} snapshots (last {_time(lake['last_snapshot'])}), {lake['total_epochs']:,} epochs,"
             f" {decimal(lake['storage_size_bytes'])} on disk"
         )
-    table = Table(box=None, pad_edge=False)
-    for title in ("space", "health", *COLUMNS, *(["changes/s"] if rates else [])):
-        table.add_column(title, justify="left" if title in ("space", "health") else "right", no_wrap=title != "space")
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("space", overflow="fold")  # never cut: names are copied from here
+    for title in ("health", *COLUMNS, *(["changes/s"] if rates else [])):
+        table.add_column(title, justify="left" if title == "health" else "right", no_wrap=True)
     for row in told["spaces"]:
-        cells = [printable(row["space_name"]), row["health"]["status"]]
+        cells: list[str | Text] = [Text(printable(row["space_name"])), row["health"]["status"]]
         cells += [f"{row[name]:,}" for name in COLUMNS.values()]
         table.add_row(*cells, *([f"{rates.get(row['space_name'], 0):,.0f}"] if rates else []))
     return Group(*parts, table)

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+import re
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
+import orjson
 import typer
 
 from server.cli_common import DataDir, Port, fail, find_server, read_settings
+from server.join import printable
 
 if TYPE_CHECKING:
     from server.settings import Settings
+
+PATH: Final = "/api/admin/tokens"
+ID_LENGTH: Final = 36
+_ID: Final = re.compile(r"[0-9a-f-]{6,36}")
 
 
 def register(app: typer.Typer) -> None:
@@ -24,25 +31,43 @@ def token(
     list_: Annotated[
         bool, typer.Option("--list", help="Show the tokens that count; not the tokens themselves.")
     ] = False,
-    revoke: Annotated[str | None, typer.Option(metavar="ID", help="Revoke one: its id, as --list shows it.")] = None,
+    revoke: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="Revoke one: its id as --list shows it, or how only that one begins."),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="With --list: one JSON array.")] = False,
     port: Port = None,
     data_dir: DataDir = None,
 ) -> None:
     """Make a token for a service, such as a Eustress engine, and print it; it is shown once."""
-    if list_ + (revoke is not None) > 1 or ((list_ or revoke is not None) and (name is not None or days is not None)):
-        raise fail("one of: --service NAME [--name N] [--days D], --list [--service NAME], --revoke ID")
+    other = list_ or revoke is not None
+    if (list_ and revoke is not None) or (other and (name is not None or days is not None)) or (json and not list_):
+        raise fail("one of: --service NAME [--name N] [--days D], --list [--service NAME] [--json], --revoke ID")
     settings = read_settings(data_dir=data_dir)
     if list_:
-        _print_list(
-            ask_admin(settings, port, "GET", "/api/admin/tokens", params={"service": service} if service else {})
-        )
+        _print_list(ask_admin(settings, port, "GET", PATH, params={"service": service} if service else {}), json)
     elif revoke is not None:
-        ask_admin(settings, port, "DELETE", f"/api/admin/tokens/{revoke}")
+        ask_admin(settings, port, "DELETE", f"{PATH}/{_id_meant(settings, port, revoke)}")
     elif service is None:
         raise fail("for which service? --service eustress")
     else:
         body = {"service": service} | ({"name": name} if name else {}) | ({"days": days} if days is not None else {})
-        print(ask_admin(settings, port, "POST", "/api/admin/tokens", json=body)["token"])  # noqa: T201
+        print(ask_admin(settings, port, "POST", PATH, json=body)["token"])  # noqa: T201
+
+
+def _id_meant(settings: Settings, port: int | None, given: str) -> str:
+    """The id that begins so. Exits with one line where none does, or more than one."""
+    begins = given.strip().lower()
+    if not _ID.fullmatch(begins):
+        raise fail(f"{printable(given)!r} is no id of a token, nor how one begins (6 characters or more)")
+    if len(begins) == ID_LENGTH:
+        return begins
+    known = [str(row["id"]) for row in ask_admin(settings, port, "GET", PATH)]
+    found = [id_ for id_ in known if id_.startswith(begins)]
+    if len(found) != 1:
+        which = f"{len(found)} tokens have an id" if found else "no token that counts has an id"
+        raise fail(f"{which} that begins with {begins}")
+    return found[0]
 
 
 def ask_admin(settings: Settings, port: int | None, method: str, path: str, **options: Any) -> Any:
@@ -71,7 +96,11 @@ def ask_admin(settings: Settings, port: int | None, method: str, path: str, **op
     raise fail(f"the server says: {said}")
 
 
-def _print_list(rows: list[dict[str, Any]]) -> None:
+def _print_list(rows: list[dict[str, Any]], as_json: bool) -> None:
+    """Ids are whole, however narrow the terminal: they are copied from here."""
+    if as_json:
+        print(orjson.dumps(rows, option=orjson.OPT_INDENT_2).decode())  # noqa: T201
+        return
     for row in rows:
-        until, name = row["expires_at"][:10], f"  {row['name']}" if row["name"] else ""
+        until, name = row["expires_at"][:10], f"  {printable(row['name'])}" if row["name"] else ""
         print(f"{row['id']}  {row['service']}  until {until}{name}")  # noqa: T201

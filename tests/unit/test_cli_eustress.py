@@ -54,6 +54,17 @@ def test_figures_are_shown() -> None:
     assert "changes/s" in text
 
 
+@pytest.mark.parametrize(("name", "lines"), [("quantum_mechanics", 1), ("x" * 100, 10), ("[b]bold[/b]", 1)])
+def test_names_of_spaces_are_folded_and_never_cut(name: str, lines: int) -> None:
+    console = Console(width=80, file=io.StringIO())
+    with console.capture() as capture:
+        console.print(shown({"spaces": [ROW | {"space_name": name}]}, {}))
+    rows = capture.get().splitlines()[1:]
+    assert "".join(row.split(" ")[0] for row in rows) == name
+    assert len(rows) <= lines
+    assert rows[0].split()[1:] == ["good", "1,234", "5", "2", "3", "7", "90"]
+
+
 def event(name: str, **body: object) -> Event:
     return Event(stream="eustress:s", event=name, offset=4, at=AT, body=body)
 
