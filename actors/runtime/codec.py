@@ -15,6 +15,7 @@ from typing import Annotated, Any, ClassVar, Final, Generic, TypeVar, cast
 import msgspec
 
 from actors.runtime.errors import BadRequest, FieldError, Invalid
+from actors.runtime.forms import form_of
 
 T = TypeVar("T")
 Upcaster = Callable[[Any], Any]
@@ -24,7 +25,8 @@ Upcaster = Callable[[Any], Any]
 Uuid = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$(?!\n)")]
 
 _AT: Final = re.compile(r"^(?P<what>.*?)(?: - at `\$\.?(?P<path>[^`]*)`)?$", re.DOTALL)
-_FIELD: Final = re.compile(r"^Object (?:contains unknown|missing required) field `(?P<field>[^`]*)`")
+_FIELD: Final = re.compile(r"^Object (?P<how>contains unknown|missing required) field `(?P<field>[^`]*)`")
+_HOW: Final = {"contains unknown": "is not known here", "missing required": "is required"}
 _TYPES: Final = re.compile(r"`([^`]+)`")
 _JSON_TYPES: Final = {
     "str": "a string",
@@ -35,7 +37,7 @@ _JSON_TYPES: Final = {
     "array": "an array",
 }
 """Who wrote the request knows JSON, and not necessarily Python."""
-_REGEX: Final = re.compile(r"Expected `str` matching regex .*", re.DOTALL)
+_REGEX: Final = re.compile(r"Expected `str` matching regex (?P<regex>.*)", re.DOTALL)
 _JSON_NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 NULL: Final = msgspec.Raw(b"null")
@@ -50,13 +52,15 @@ def path(*parts: object) -> str:
     return ".".join(str(part) for part in parts)
 
 
-def field_error(failure: msgspec.ValidationError) -> FieldError:
-    """What msgspec found wrong, and where."""
+def field_error(failure: msgspec.ValidationError, type_: Any = None) -> FieldError:
+    """What msgspec found wrong, and where. ``type_``: what it was to be, which may say of what form a text is."""
     found = _AT.match(str(failure))
     what, where = (found["what"], found["path"] or "") if found else (str(failure), "")
     if named := _FIELD.match(what):
-        where = path(*filter(None, (where, named["field"])))
-    what = _REGEX.sub("Not of the form that is allowed here", what)
+        return FieldError(path=path(*filter(None, (where, named["field"]))), message=_HOW[named["how"]])
+    if formed := _REGEX.fullmatch(what):
+        form = form_of(formed["regex"], type_, where)
+        return FieldError(path=where, message="Not of the form that is allowed here" + (f": {form}" if form else ""))
     return FieldError(path=where, message=_TYPES.sub(_in_json, what))
 
 
@@ -80,7 +84,7 @@ def from_wire(type_: type[T], fields: Mapping[str, Any]) -> T:
             {name: msgspec.json.encode(value) if name in as_json else value for name, value in fields.items()}, type_
         )
     except msgspec.ValidationError as failure:
-        error = field_error(failure)
+        error = field_error(failure, type_)
         raise invalid(error.path, error.message) from failure
 
 

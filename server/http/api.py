@@ -130,5 +130,5 @@ def _converted(value: Any, type_: type[T], *, strict: bool) -> T:
     try:
         return msgspec.convert(value, type_, strict=strict)
     except msgspec.ValidationError as failure:
-        wrong = field_error(failure)
+        wrong = field_error(failure, type_)
         raise invalid(wrong.path, wrong.message) from None

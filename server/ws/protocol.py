@@ -353,7 +353,7 @@ def _parsed(data: bytes, max_depth: int) -> Frame:
     except Invalid as error:
         raise Rejected(request_id, error) from None
     except msgspec.ValidationError as failure:
-        wrong = field_error(failure)
+        wrong = field_error(failure, known)
         raise Rejected(request_id, invalid(wrong.path, wrong.message)) from None
     for field in _ANY_JSON_OF[known]:
         if field in value:
