@@ -29,6 +29,9 @@ REMEMBERED: Final = 2_048
 SESSION_LIFE_S: Final = 2 * 86_400
 """A session can be resumed for a day; twice that, and its counter may be forgotten."""
 
+REUSED: Final = "this id was used for another request, or is too old to tell"
+"""What a CONFLICT is told as. A door that gave the id another name tells it by that name."""
+
 
 class Verdict(Enum):
     """What to do with an operation."""

@@ -47,7 +47,7 @@ from actors.runtime.errors import ActorUnavailable, Conflict, Draining, Internal
 from actors.runtime.followers import Followers
 from actors.runtime.gate import Gate
 from actors.runtime.measures import ShardMeasures
-from actors.runtime.operations import WINDOW, OperationMemory, Verdict, split
+from actors.runtime.operations import REUSED, WINDOW, OperationMemory, Verdict, split
 from actors.runtime.ports import Alarm, Checkpoint, Claim, Clock, Fenced, JournalRow, Store, StoreDown, Unreadable
 from actors.runtime.trace import Span, Tracer, end, request_id
 from actors.runtime.wire import Answer, Ask, Dropped, Follow, History, Page, Pushed, Refused, Unfollow
@@ -246,7 +246,7 @@ class Shard:
             self.measures.repeated += 1
             entry.reply, entry.subscribes = reply, self.kind.subscribes(work.what)
         else:
-            entry.refusal = Conflict("this id was used for another request, or is too old to tell")
+            entry.refusal = Conflict(REUSED)
         self.enter(entry)
         return True
 

@@ -101,7 +101,9 @@ async def any_session(request: web.Request) -> Any:
         await local_practitioner(gateway_of(request))
         return LocalLogin()
     if token is None:
-        raise Unauthenticated("a bearer token is required")
+        scheme = request.headers.get("Authorization", "").strip()
+        empty = scheme.lower() == "bearer"  # and nothing else: a shell variable that is not set
+        raise Unauthenticated("the bearer token is empty" if empty else "a bearer token is required")
     try:
         found = await gateway_of(request).queries.auth_session(tokens.hashed(token))
     except StoreDown as down:

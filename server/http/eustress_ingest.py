@@ -19,7 +19,8 @@ from actors.eustress import values
 from actors.eustress.replies import Ingested
 from actors.runtime.codec import field_error, has_nul, invalid
 from actors.runtime.entity import Address, Caller
-from actors.runtime.errors import BadRequest, FieldError, SanghaError
+from actors.runtime.errors import BadRequest, Conflict, FieldError, SanghaError
+from actors.runtime.operations import REUSED
 from server.http.api import Example, Operation, query_of, routes_of
 from server.http.context import ask, gateway_of, idempotency_key, json_response, once, operation_of
 from server.http.contract import ENTITY
@@ -105,7 +106,13 @@ async def batch(request: web.Request) -> web.Response:
     data = await text_of(request)
     body = _decoded(data, BatchEnvelope)
     command = c.Ingest(items=data, per_item=query.report is not UNSET)
-    return await ingested(request, caller, body.space_name, command, operation=_numbered(body))
+    try:
+        return await ingested(request, caller, body.space_name, command, operation=_numbered(body))
+    except Conflict as failure:
+        if failure.message != REUSED or body.source is UNSET:
+            raise
+        why = f"sequence {body.sequence} of source {body.source!r} was used for another batch, or is too old to tell"
+        raise Conflict(why, (FieldError(path="sequence", message="was used for another batch"),)) from None
 
 
 def _numbered(body: BatchEnvelope) -> str | None:

@@ -18,7 +18,8 @@ from gateway_fakes import ALICE, World, until, world
 from actors.eustress import commands as c
 from actors.eustress.replies import Ingested, StreamCursor, Warned
 from actors.runtime.codec import invalid
-from actors.runtime.errors import StorageUnavailable
+from actors.runtime.errors import Conflict, StorageUnavailable
+from actors.runtime.operations import REUSED
 from actors.runtime.wire import Ask
 from server.http import eustress_eep, eustress_stream
 from server.http.eustress_lines import LINE_BYTES
@@ -121,7 +122,9 @@ async def test_the_local_user_needs_no_token() -> None:
     async with world(local_user=True) as w, httpx.AsyncClient(base_url=w.http) as http:
         w.shards.lake = FakeLake()
         answer = await http.post("/eustress/ingest/entity", json={"space_name": "q", "entity": PHOTON})
+        empty = await http.get("/eustress/ingest/stats", headers={"Authorization": "Bearer"})
     assert answer.status_code == 200, answer.text
+    assert (empty.status_code, empty.json()["detail"]) == (401, "the bearer token is empty")
 
 
 async def test_only_the_operator_makes_tokens(w: World) -> None:
@@ -216,6 +219,21 @@ async def test_a_retry_has_the_same_operation(w: World, http: httpx.AsyncClient)
     for half in ({"source": "engine-1"}, {"sequence": 1}):
         answer = await http.post("/eustress/ingest/batch", json=body | half)
         assert (answer.status_code, answer.json()["errors"][0]["message"]) == (422, "source and sequence go together")
+
+
+async def test_a_number_that_was_used_is_named(w: World, http: httpx.AsyncClient) -> None:
+    async def refused(why: str) -> str:
+        def refuse(command: Any) -> Any:
+            raise Conflict(why)
+
+        w.shards.lake = refuse
+        body = {"space_name": "q", "source": "engine-1", "sequence": 41}
+        answer = await http.post("/eustress/ingest/batch", json=body)
+        assert (answer.status_code, answer.json()["code"]) == (409, "conflict")
+        return str(answer.json()["detail"])
+
+    assert (await refused(REUSED)).startswith("sequence 41 of source 'engine-1' was used for another batch")
+    assert await refused("another") == "another"
 
 
 async def test_the_webhook_happens_once_by_its_export_id(w: World, http: httpx.AsyncClient) -> None:
