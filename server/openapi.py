@@ -234,7 +234,7 @@ def _parameters(operation: Operation, schemas: _Schemas, recorded: Mapping[str, 
 
 def _may_be_empty(schema: Schema) -> Schema:
     """A text of the query that may be left empty, where its own bounds would not say so."""
-    bounded = "enum" in schema or "pattern" in schema
+    bounded = not schema.keys().isdisjoint(("enum", "pattern", "format", "minLength"))
     is_text = schema.get("type", "string") == "string"
     return {"schema": {"anyOf": [schema, _EMPTY]}} if bounded and is_text else {}
 
@@ -259,6 +259,8 @@ def _typed(value: str, schema: Schema) -> Any:
             return float(value)
         case "boolean":
             return value in ("true", "1")
+        case "array":
+            return [value]
     return value
 
 
@@ -325,7 +327,7 @@ def _reply(
         shown = _examples(examples, recorded, lambda each: each.answer)
         response["content"] = {operation.media: {"schema": schemas.of(type_)} | shown}
     elif operation.media != JSON and status == operation.status:
-        response["content"] = {operation.media: {}}
+        response["content"] = {media: {} for media in (operation.media, *operation.more_media)}
     return response
 
 

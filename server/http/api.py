@@ -6,6 +6,7 @@ unknown parameter of the query too.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Final, TypeVar
@@ -27,6 +28,7 @@ C = TypeVar("C")
 SEGMENT: Final = "[^/]+"
 """Of a path. aiohttp's own has no braces, and the name of a Eustress space may."""
 _NUMBERS: Final = (msgspec.inspect.IntType, msgspec.inspect.FloatType, msgspec.inspect.BoolType)
+_DATE: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _LISTS: Final = (msgspec.inspect.ListType, msgspec.inspect.VarTupleType)
 
 
@@ -35,6 +37,7 @@ class _Fields(msgspec.Struct, frozen=True):
 
     lists: frozenset[str]
     numbers: frozenset[str]
+    times: frozenset[str]
     settings: tuple[tuple[str, str], ...]
     """Fields whose greatest value is a setting, and the setting."""
 
@@ -72,8 +75,11 @@ def query_of(request: web.Request, type_: type[T]) -> T:
     given = {
         name: query.getall(name) if name in known.lists else query[name]
         for name in set(query)
-        if query[name] or name in known.numbers
+        if any(query.getall(name)) or name in known.numbers
     }
+    for name in known.times.intersection(given):
+        if not _DATE.match(query[name]):  # msgspec would read a number as seconds since 1970, which no document says
+            raise invalid(name, "must be a time, such as `2026-01-01T12:00:00Z`")
     return _within(request, _converted(given, type_, strict=False))
 
 
@@ -97,7 +103,8 @@ def _fields_of(type_: type[msgspec.Struct]) -> _Fields:
         for kind in found
         if isinstance(kind, msgspec.inspect.Metadata) and MAXIMUM_SETTING in (kind.extra_json_schema or {})
     )
-    return _Fields(_having(kinds, _LISTS), _having(kinds, _NUMBERS), settings)
+    times = _having(kinds, (msgspec.inspect.DateTimeType,))
+    return _Fields(_having(kinds, _LISTS), _having(kinds, _NUMBERS), times, settings)
 
 
 def _having(kinds: Mapping[str, list[Any]], wanted: tuple[type, ...]) -> frozenset[str]:

@@ -18,20 +18,21 @@ from actors.eustress.replies import Ingested
 from server.http.api import Example, Operation, routes_of
 from server.http.context import operation_of
 from server.http.contract import ENTITY
-from server.http.eustress_bodies import SpaceName
 from server.http.eustress_ingest import MENDED, TAG, ingested, text_of
 from server.service import engine_of
 
 Anything = Annotated[
     dict[str, Any], Meta(description='of each name any JSON, or a value with its type: `{"Float": 1.0}`')
 ]
+Id = values.EntityId | int
+Class = Annotated[str, Meta(max_length=200)]
 
 
 class EepSpace(msgspec.Struct, frozen=True, kw_only=True):
     """Where. ``name`` is our ``space_name``; ``id`` where it has none."""
 
-    id: str | UnsetType | None = UNSET
-    name: SpaceName | UnsetType | None = UNSET
+    id: Annotated[str, Meta(min_length=1, max_length=200)] | int | UnsetType | None = UNSET
+    name: Annotated[str, Meta(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$(?!\n)")] | UnsetType | None = UNSET
     settings: Any = UNSET
 
 
@@ -46,30 +47,33 @@ class EepTransform(msgspec.Struct, frozen=True, kw_only=True):
 class EepEntity(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "class"}):
     """The entity. ``class`` is our ``class_type``."""
 
-    id: values.EntityId
-    name: values.Text | UnsetType = UNSET
-    class_: str | UnsetType = UNSET
-    transform: EepTransform | UnsetType = UNSET
-    properties: Anything | UnsetType = UNSET
-    tags: list[values.Tag] | UnsetType = UNSET
-    attributes: Anything | UnsetType = UNSET
-    parameters: Annotated[dict[str, Any] | UnsetType, Meta(description="by domain, each by key")] = UNSET
-    child_count: int | UnsetType = UNSET
+    id: Id
+    name: values.Text | UnsetType | None = UNSET
+    class_: Class | UnsetType | None = UNSET
+    transform: EepTransform | UnsetType | None = UNSET
+    properties: Anything | UnsetType | None = UNSET
+    tags: Annotated[list[values.Tag], Meta(max_length=1_000)] | UnsetType | None = UNSET
+    attributes: Anything | UnsetType | None = UNSET
+    parameters: Annotated[
+        Annotated[dict[values.ParameterName, Any], Meta(max_length=1_000)] | UnsetType | None,
+        Meta(description="by domain, each by key"),
+    ] = UNSET
+    child_count: Annotated[Any, Meta(description="not kept: connections say it")] = UNSET
 
 
 class EepAncestor(msgspec.Struct, frozen=True, kw_only=True, rename={"class_": "class"}):
     """One above the entity, root first."""
 
-    id: values.EntityId
-    name: values.Text | UnsetType = UNSET
-    class_: str | UnsetType = UNSET
+    id: Id
+    name: values.Text | UnsetType | None = UNSET
+    class_: Class | UnsetType | None = UNSET
     depth: int | UnsetType = UNSET
 
 
 class EepConsent(msgspec.Struct, frozen=True, kw_only=True):
     """May it train? ``ai_training: false`` keeps the entity out of every epoch."""
 
-    ai_training: bool | UnsetType = UNSET
+    ai_training: bool | UnsetType | None = UNSET
     consented_at: str | UnsetType | None = UNSET
     consented_by: str | UnsetType | None = UNSET
 
@@ -78,13 +82,13 @@ class EepBody(msgspec.Struct, frozen=True, kw_only=True):
     """An export of one entity, by the Eustress export protocol."""
 
     protocol_version: Literal["eep_v1"]
-    export_id: Annotated[str, Meta(min_length=1, description="a retry has the same")]
+    export_id: Annotated[str, Meta(min_length=1, max_length=200, description="a retry has the same")]
     timestamp: Any = UNSET
     space: EepSpace
     entity: EepEntity
-    hierarchy: list[EepAncestor] | UnsetType = UNSET
-    creator: Any = UNSET
-    consent: EepConsent | UnsetType = UNSET
+    hierarchy: list[EepAncestor] | UnsetType | None = UNSET
+    creator: dict[str, Any] | UnsetType | None = UNSET
+    consent: EepConsent | UnsetType | None = UNSET
 
 
 def routes() -> list[web.RouteDef]:

@@ -22,7 +22,7 @@ from actors.runtime.entity import Address
 from actors.runtime.errors import NotFound
 from server.http.api import Example, Operation, body_of, query_of, routes_of
 from server.http.context import ask, idempotency_key, json_response, once, operation_of
-from server.http.contract import ENTITY, STORAGE, UuidText
+from server.http.contract import ENTITY, NDJSON, STORAGE, UuidText
 from server.http.eustress_bodies import SpaceName
 from server.http.eustress_entities import READ
 from server.http.eustress_ingest import KIND
@@ -96,12 +96,14 @@ async def _counted(request: web.Request, body: EpochBody) -> c.CreateEpoch:
         if len(found) > SNAPSHOTS:
             raise invalid("end_time", f"more than {SNAPSHOTS} snapshots until then; make several epochs of them")
         counted = await lake.epoch_stats(space, [version for _, version in found])
+        moment = await lake.moment(space, end)
     return c.CreateEpoch(
         start_time=start,
         end_time=end,
         snapshot_ids=tuple(id_ for id_, _ in found),
         sample_count=counted.sample_count,
         stats=counted.stats,
+        horizon=None if moment is None else moment[1],
     )
 
 
@@ -197,6 +199,7 @@ OPERATIONS: Final = (
         access="engine_or_admin",
         query=ExportQuery,
         media="application/vnd.apache.parquet",
+        more_media=(NDJSON,),
         errors=(*READ, "actor_unavailable", "rate_limited"),
         examples=(Example(name="lake_export", path=_ONE, query={"part": "connections"}),),
     ),

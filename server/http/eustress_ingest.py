@@ -199,7 +199,8 @@ async def ingested(
     message: str | None = None,
 ) -> web.Response:
     """What the space answers. ``named``: the path of the one item as the space has it, and as the request had it."""
-    operation = operation or _operation(request, caller)
+    keyed = _operation(request, caller)  # a key that is none is refused, also where another name counts
+    operation = operation or keyed
     try:
         async with gateway_of(request).rooms.entering(space):
             reply = await ask(request, Address(KIND, space), c.encode(command), caller, operation)

@@ -36,7 +36,7 @@ from actors.runtime.errors import (
     Unauthenticated,
 )
 from server.http.api import Example, Operation, query_of, routes_of
-from server.http.context import ask, gateway_of, json_response
+from server.http.context import ask, gateway_of, idempotency_key, json_response
 from server.http.contract import ENTITY, NDJSON, FieldProblem
 from server.http.encoding import Inflating, encoding_of
 from server.http.eustress_bodies import SpaceName
@@ -103,6 +103,7 @@ async def stream(request: web.Request) -> web.StreamResponse:
     """The cursor: at once, as it moves on, and at the end."""
     caller, query = await engine_of(request), query_of(request, StreamQuery)
     encoding = encoding_of(request)
+    idempotency_key(request)  # one that is none is refused everywhere; the lines' numbers say what is new
     known = await _known_cursor(request, caller, query.space, query.stream)
     if query.first > known.cursor + 1:
         raise Conflict(f"{known.cursor} lines of this stream are known: the next one is {known.cursor + 1}")
@@ -317,6 +318,7 @@ OPERATIONS: Final = (
         access="engine",
         query=StreamQuery,
         body_shown=values.Line,
+        body_optional=True,
         body_media=NDJSON,
         body_bytes=0,
         reply=(StreamProgress, StreamEnd),
