@@ -20,6 +20,7 @@ import orjson
 import typer
 
 from server.cli_common import DataDir, Port, fail, find_server, read_settings
+from server.wording import counted
 
 if TYPE_CHECKING:
     from actors.runtime.errors import SanghaError
@@ -172,7 +173,7 @@ async def _ingest(
                 try:
                     await sending.run()
                 except LinesRefused as why:
-                    raise UnusableFile(f"{name}: {why}; {sending.cursor:,} lines are committed") from why
+                    raise UnusableFile(f"{name}: {why}; committed so far: {counted(sending.cursor, 'line')}") from why
             told.append(summary(sending, name, say=say))
     return told
 

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from server.client_lake import Lake, problem, quoted
+from server.wording import counted
 
 UNITS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 CHUNK_BYTES: Final = 256 * 1024
@@ -32,8 +33,8 @@ async def made_epoch(lake: Lake, space: str, length_s: float) -> str:
     now = datetime.now(UTC)
     times = {"start_time": (now - timedelta(seconds=length_s)).isoformat(), "end_time": now.isoformat()}
     epoch = await lake.ask("POST", "/eustress/epochs", key=str(uuid.uuid4()), body={"space_name": space, **times})
-    snapshots = len(epoch["snapshot_ids"])
-    print(f"epoch {epoch['id']}: {epoch['sample_count']:,} samples of {snapshots:,} snapshots", file=sys.stderr)  # noqa: T201
+    samples, snapshots = counted(epoch["sample_count"], "sample"), counted(len(epoch["snapshot_ids"]), "snapshot")
+    print(f"epoch {epoch['id']}: {samples} of {snapshots}", file=sys.stderr)  # noqa: T201
     return str(epoch["id"])
 
 
@@ -95,6 +96,6 @@ def _bar(length: str | None, rows: _Rows | None) -> Iterator[Any]:
         def moved(chunk: bytes) -> None:
             if rows is not None:
                 rows(chunk)
-            bar.update(task, advance=len(chunk), description="export" if rows is None else f"{rows.count:,} rows")
+            bar.update(task, advance=len(chunk), description="export" if rows is None else counted(rows.count, "row"))
 
         yield moved

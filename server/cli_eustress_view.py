@@ -22,6 +22,7 @@ from server.client_events import Event
 from server.client_lake import Lake, quoted
 from server.join import printable
 from server.scene_sending import Sending
+from server.wording import counted
 
 REFRESH_S: Final = 1.0
 KINDS_SHOWN: Final = 10
@@ -51,7 +52,7 @@ def ingesting(sending: Sending, name: str, file: IO[bytes]) -> Iterator[None]:
         def changed() -> None:
             read = sending.bytes if total is None else file.tell()
             rate = sending.committed / max(time.monotonic() - began, 1e-3)
-            told = f"{sending.cursor:,} lines committed, {rate:,.0f}/s"
+            told = f"{counted(sending.cursor, 'line')} committed, {rate:,.0f}/s"
             if sending.trouble is not None:
                 told += f"; waiting: {sending.trouble}"
             bar.update(task, completed=read, told=told)
@@ -74,7 +75,7 @@ def summary(sending: Sending, name: str, *, say: bool) -> dict[str, Any]:
     """What became of a file, as it is printed where ``say``."""
     if say:
         before = f", {sending.skipped:,} were before" if sending.skipped else ""
-        lines = "1 line" if sending.committed == 1 else f"{sending.committed:,} lines"
+        lines = counted(sending.committed, "line")
         print(f"{printable(name)}: {lines} committed ({decimal(sending.bytes)}){before}")  # noqa: T201
         for line in _warnings(sending):
             print(f"  {line}", file=sys.stderr)  # noqa: T201 - the command line's own voice
@@ -87,7 +88,7 @@ def summary(sending: Sending, name: str, *, say: bool) -> dict[str, Any]:
 def _warnings(sending: Sending) -> Iterator[str]:
     if not sending.warning_count:
         return
-    yield f"{sending.warning_count:,} warnings:"
+    yield f"{counted(sending.warning_count, 'warning')}:"
     for kind, count in sending.warnings.most_common(KINDS_SHOWN):
         yield f"  {count:,} × such as {printable(sending.examples[kind])}"
     rest = sending.warning_count - sum(count for _, count in sending.warnings.most_common(KINDS_SHOWN))
@@ -165,8 +166,9 @@ def shown(told: Mapping[str, Any], rates: Mapping[str, float]) -> Group:
     parts: list[Any] = []
     if (lake := told.get("lake")) is not None:
         parts.append(
-            f"{lake['total_spaces']:,} spaces, {lake['total_entities_seen']:,} entities seen,"
-            f" {lake['total_snapshots']:,} snapshots (last {_time(lake['last_snapshot'])}), {lake['total_epochs']:,} epochs,"
+            f"{counted(lake['total_spaces'], 'space')}, {counted(lake['total_entities_seen'], 'entity')} seen,"
+            f" {counted(lake['total_snapshots'], 'snapshot')} (last {_time(lake['last_snapshot'])}),"
+            f" {counted(lake['total_epochs'], 'epoch')},"
             f" {decimal(lake['storage_size_bytes'])} on disk"
         )
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
@@ -219,19 +221,25 @@ def change_line(event: Event) -> str:
     body = event.body or {}
     match event.event:
         case "changed":
-            said = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in body["counts"].items() if count)
+            said = ", ".join(counted(count, _one(name)) for name, count in body["counts"].items() if count)
             return f"{at}  version {body['version']:,}  {said or 'nothing changed'}"
         case "snapshot_taken":
             return f"{at}  version {body['version']:,}  snapshot {body['snapshot_id']} ({body['reason']})"
         case "epoch":
-            return f"{at}  epoch {body['id']}: {body['sample_count']:,} samples"
+            return f"{at}  epoch {body['id']}: {counted(body['sample_count'], 'sample')}"
         case "snapshot":  # the stream begins anew
             return now_line(body)
     return f"{at}  {printable(event.event)} {printable(orjson.dumps(body).decode())}"
 
 
+def _one(name: str) -> str:
+    """Of ``removed_entities`` one: ``removed entity``."""
+    words = name.replace("_", " ")
+    return words[:-3] + "y" if words.endswith("ies") else words.removesuffix("s")
+
+
 def now_line(space: Mapping[str, Any]) -> str:
     """A space as it is, for people."""
     scene = space["metadata"]
-    counts = f"{scene['entity_count']:,} entities, {scene['connection_count']:,} connections"
+    counts = f"{counted(scene['entity_count'], 'entity')}, {counted(scene['connection_count'], 'connection')}"
     return f"now       version {space['version']:,}  {counts}"

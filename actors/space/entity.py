@@ -311,7 +311,9 @@ class SpaceKind(Kept):
             return _joined(state, context, renamed)
         access.check_enter(state, caller)
         if len(state.participants) >= state.participant_limit:
-            raise Full(f"{state.participant_limit} participants are in the space, which is its limit")
+            limit = state.participant_limit
+            many = "1 participant is" if limit == 1 else f"{limit} participants are"
+            raise Full(f"{many} in the space, which is its limit")
         sweep_at = context.now + self._participant_grace if state.sweep_at is None else None
         joined = e.Joined(
             by=caller.practitioner,

@@ -71,7 +71,7 @@ async def scenes_in(shell: Shell) -> None:
     )
     assert "0 lines committed (0 bytes), 99 were before" in again[0]
     assert "odd: 1 line committed" in odd[0]
-    assert "1 warnings:\n    1 × such as line 1: " in odd[1]
+    assert "1 warning:\n    1 × such as line 1: " in odd[1]
     wrong, none = await asyncio.gather(
         shell("eustress", "ingest", "-", "--space", "s", code=1, given=b'{"id":"y","position":[1e308,0,0]}\n'),
         shell("eustress", "ingest", "-", "--space", "s", code=1, given=b'{"id":"x"}\nhello\n'),
@@ -81,8 +81,9 @@ async def scenes_in(shell: Shell) -> None:
 
 
 async def figures(shell: Shell) -> None:
-    everything, one, other = await asyncio.gather(
+    everything, status, one, other = await asyncio.gather(
         shell("eustress", "stats", "--json"),
+        shell("status"),
         shell("eustress", "stats", "--space", "s"),
         shell("eustress", "stats", "--space", "t", code=1),
     )
@@ -90,6 +91,7 @@ async def figures(shell: Shell) -> None:
     assert {row["space_name"]: row["entity_count"] for row in told["spaces"]} == {"a b/c": 50, "s": 51}
     assert told["lake"]["total_spaces"] == 2
     assert "waiting" in one[0]
+    assert "\neustress/a b/c  " in status[0]
     assert "no Eustress space" in other[1]
 
 
@@ -99,7 +101,7 @@ async def changes(shell: Shell) -> None:
     async with asyncio.timeout(60):
         assert b"51 entities" in await watching.stdout.readline()
         await shell("eustress", "ingest", "-", "--space", "s", given=b'{"remove_entity":"x"}\n')
-        assert b"1 removed entities" in await watching.stdout.readline()
+        assert b"1 removed entity" in await watching.stdout.readline()
         watching.send_signal(signal.SIGINT)
         assert await watching.wait() == 0
 

@@ -49,7 +49,7 @@ def test_figures_are_shown() -> None:
     with console.capture() as capture:
         console.print(shown({"lake": LAKE, "spaces": [ROW]}, {"s": 50.0}))
     text = capture.get()
-    assert "1 spaces, 2 entities seen, 3 snapshots (last never), 4 epochs, 5.0 kB on disk" in text
+    assert "1 space, 2 entities seen, 3 snapshots (last never), 4 epochs, 5.0 kB on disk" in text
     assert "1,234" in text
     assert "changes/s" in text
 
@@ -71,12 +71,16 @@ def event(name: str, **body: object) -> Event:
 
 def test_every_kind_of_change_is_a_line() -> None:
     counts = {"entities": 2, "connections": 0, "removed_entities": 1}
-    assert "version 1,234  2 entities, 1 removed entities" in change_line(event("changed", version=1234, counts=counts))
+    assert "version 1,234  2 entities, 1 removed entity" in change_line(event("changed", version=1234, counts=counts))
     assert "nothing changed" in change_line(event("changed", version=1, counts={}))
     taken = change_line(event("snapshot_taken", version=1, snapshot_id="x", reason="batch"))
     assert taken.endswith("version 1  snapshot x (batch)")
     assert change_line(event("epoch", id="x", sample_count=9)).endswith("epoch x: 9 samples")
+    assert change_line(event("epoch", id="x", sample_count=1)).endswith("epoch x: 1 sample")
     metadata = {"entity_count": 2, "connection_count": 3}
+    assert "1 entity, 0 connections" in change_line(
+        event("snapshot", version=1, metadata={"entity_count": 1, "connection_count": 0})
+    )
     assert "2 entities, 3 connections" in change_line(event("snapshot", version=1, metadata=metadata))
     assert 'policy {"ordering":"strict"}' in change_line(event("policy", ordering="strict"))
 
