@@ -1,4 +1,4 @@
-"""Learn what class of entity something is from where it stands in its scene: python example.py epoch.parquet"""
+"""Learn what class of entity something is from where it stands in its scene: python train.py epoch.parquet"""
 
 import sys
 
