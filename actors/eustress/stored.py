@@ -1,11 +1,15 @@
 """An entity as its JSON text is kept: one encoding, so that what is there already is told by its bytes.
 
-Postgres prints jsonb with spaces and in an order of its own; ``normal`` makes of that what ``text`` once made.
+Postgres prints jsonb with spaces and in an order of its own; ``normal`` makes of that what ``text`` once made. Its numbers are
+decimals that know neither -0.0 nor exponents (1e300 comes back as an integer of 301 digits, which would fill the memory that
+limits were to bound). So in the one encoding zero has no sign, and an integer that is as well said by the shortest text of a
+double, from 1e16 on, is that text.
 """
 
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
@@ -19,6 +23,11 @@ ENTITY_BYTES: Final = 4 * 2**20
 """Of one entity as JSON. Parameters come one by one, and a jsonb value ends at 256 MB."""
 
 _STRING: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_TOKEN: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?', re.DOTALL)
+_DIGITS: Final = bytes(0x30 if byte in b"0123456789" else byte if byte == 0x2E else 0x20 for byte in range(256))
+_NO_ZEROS: Final = b"-0.0,", b"-0.0]", b"-0.0}"
+_LONG: Final = b" " + b"0" * 17
+"""As translated by the table above: an integer of at least 1e16, or what looks like one within a string."""
 _AS_SQUARE: Final = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKETS: Final = bytes(range(256)).translate(None, b"[]{}")
 
@@ -40,8 +49,26 @@ class Stored(msgspec.Struct, gc=False):
     consent: bool | UnsetType = UNSET
 
 
-encode: Final = msgspec.json.Encoder(order="deterministic").encode
+_encode: Final = msgspec.json.Encoder(order="deterministic").encode
 decode: Final = msgspec.json.Decoder(Stored).decode
+
+
+def encode(value: Any) -> bytes:
+    """The one JSON text of a value."""
+    json = _encode(value)
+    if any(zero in json for zero in _NO_ZEROS) or json == b"-0.0" or _LONG in b" " + json.translate(_DIGITS):
+        return _TOKEN.sub(_number, json)
+    return json
+
+
+def _number(token: re.Match[bytes]) -> bytes:
+    found = token[0]
+    if found == b"-0.0":
+        return b"0.0"
+    if not found.removeprefix(b"-").isdigit() or len(found) < len(_LONG) - 1:
+        return found
+    shortest = _encode(float(found))  # null of one that no double reaches
+    return shortest if shortest != b"null" and Decimal(shortest.decode()) == Decimal(found.decode()) else found
 
 
 def text(entity: SceneEntity | Stored) -> bytes:
