@@ -63,6 +63,8 @@ class SetPolicy(Command, frozen=True, kw_only=True, tag="set_policy"):
 class CreateEpoch(Command, frozen=True, kw_only=True, tag="create_epoch"):
     """Of the snapshots between two times. What was counted (by the gateway, in storage) is no part of what a retry repeats.
 
+    ``horizon``: the space's, as it was when they were looked for; where it is another by now some may be gone.
+
     Answers ``replies.Epoch``. Its id follows from the operation.
     """
 
@@ -71,6 +73,7 @@ class CreateEpoch(Command, frozen=True, kw_only=True, tag="create_epoch"):
     snapshot_ids: tuple[Uuid, ...]
     sample_count: int
     stats: EpochStats
+    horizon: datetime | None = None
 
 
 class GetSpace(Command, frozen=True, kw_only=True, tag="get_space"):

@@ -17,7 +17,7 @@ from msgspec import UNSET, structs
 
 from actors.eustress import stored
 from actors.eustress.flux import flux_position
-from actors.eustress.overlay import Overlay
+from actors.eustress.overlay import TRY_STEPS, Overlay
 from actors.eustress.scene import HIERARCHY, Delta, Key, Link, Node, Scene
 from actors.eustress.values import (
     Ancestor,
@@ -40,7 +40,9 @@ NUL: Final = "contains U+0000, which cannot be stored"
 
 
 class Draft:
-    """See the module. ``version`` is the one that the change would make; ``limits`` with the policy's own bound."""
+    """See the module. ``version`` is the one that the change would make; ``limits`` with the policy's own bound.
+
+    Whatever is done to it may raise TooMuch; then all of it is off."""
 
     def __init__(self, scene: Scene, version: int, limits: SceneLimits, *, strict: bool) -> None:
         self.warned: list[str] = []
@@ -69,7 +71,7 @@ class Draft:
         if entity.consent is UNSET and word is not None:
             entity = structs.replace(entity, consent=word)
         if old is not None and _MADE_FOR_TEXT in old.data and entity.creator != MADE_FOR:
-            entity = structs.replace(entity, parameters=stored.decode(old.data).parameters | entity.parameters)
+            entity = self._adopting(stored.decode(old.data), entity)
         data = self._text(entity)
         if old is not None and old.data == data:
             return False
@@ -164,6 +166,12 @@ class Draft:
         self._vacant(places)
         return True
 
+    def _adopting(self, made: stored.Stored, entity: SceneEntity) -> SceneEntity:
+        """With the parameters of one that a parameter made; other text of an entity may look like that of such a creator."""
+        if made.creator != MADE_FOR:
+            return entity
+        return structs.replace(entity, parameters=made.parameters | entity.parameters)
+
     def _text(self, entity: SceneEntity) -> bytes:
         """The entity as it is kept. Raises Invalid where it cannot be."""
         if not any(entity.rotation):
@@ -228,14 +236,14 @@ class Draft:
         if old is not None:
             if (old.strength, old.label) == (strength, connection.label):
                 return False
-            over.links[key] = Link(old.made, self._version, strength, connection.label, old.in_tree)
+            over.say(key, Link(old.made, self._version, strength, connection.label, old.in_tree))
             return True
         obstacle = self._obstacle(key)
-        if obstacle is not None:
-            if self._strict:
-                raise invalid(*obstacle)
-            self.warned.append(f"{obstacle[1]}; the connection waits")
+        if obstacle is not None and self._strict:
+            raise invalid(*obstacle)
         self._check_links(waits=obstacle is not None)
+        if obstacle is not None:
+            self.warned.append(f"{obstacle[1]}; the connection waits")
         in_tree = obstacle is None and key[2] == HIERARCHY
         over.connect(key, Link(self._version, self._version, strength, connection.label, in_tree))
         return True
@@ -281,11 +289,17 @@ class Draft:
         return [target, self._over.root(source)] if self._over.waiting else []
 
     def _vacant(self, places: Iterable[str]) -> None:
-        self._resume(key for id_ in places for key in self._over.waiting.of(id_))
+        over = self._over
+        free = [id_ for id_ in places if (node := over.node(id_)) is not None and node.parent is None]
+        self._resume(key for id_ in free for key in over.waiting.of(id_))
 
     def _resume(self, keys: Iterable[Key]) -> None:
         """Try what waited, the one that was made first first."""
-        made = [(link.made, key) for key in set(keys) if (link := self._over.link(key)) is not None]
+        made = []
+        for key in set(keys):
+            self._over.walked(TRY_STEPS)
+            if (link := self._over.link(key)) is not None:
+                made.append((link.made, key))
         for _, key in sorted(made):
             if self._obstacle(key) is None:
                 self._over.attach(key)

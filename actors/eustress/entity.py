@@ -34,7 +34,7 @@ from actors.runtime.entity import (
     Push,
     Row,
 )
-from actors.runtime.errors import BadRequest, Conflict
+from actors.runtime.errors import ActorUnavailable, BadRequest, Conflict
 
 _INGESTED: Final = {"entity": "Entity", "connection": "Connection", "parameter": "Parameter", "batch": "Batch"}
 
@@ -293,6 +293,10 @@ def _create_epoch(state: EustressState, command: c.CreateEpoch, context: Context
     if not command.snapshot_ids:
         raise invalid("start_time", "there is no snapshot between these times")
     header = state.header
+    if command.start_time < (header.removed_before or command.start_time) and (
+        command.horizon != header.removed_before or header.removes_snapshots
+    ):
+        raise ActorUnavailable("snapshots of that time are just removed by retention; ask again")
     epoch = Epoch(
         id=showing.id_of(header.space, "epoch", context.operation or header.version + 1),
         space_name=header.space,
@@ -325,7 +329,7 @@ def _unsubscribe(state: EustressState, command: c.Unsubscribe, context: Context)
 
 def _signal(state: EustressState, signal: Any, context: Context) -> Decision:
     if isinstance(signal, EffectDone):
-        return retention.done(state, signal)
+        return retention.done(state, signal, context.now)
     if not isinstance(signal, AlarmFired):
         return Decision()  # who follows is no space's business
     if signal.name == retention.SNAPSHOT and state.header.dirty_since is not None:

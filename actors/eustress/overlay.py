@@ -7,17 +7,36 @@ what it changes. Two things would not, done plainly:
   shorter one. To build a tree, in whatever order, so takes n log n steps.
 - Depths: what is hung somewhere has its depth at once; where it brings a subtree, that is looked at when all is done, once, and
   only as far down as depths differ.
+
+A small command may still change very much (a root of a million goes) or ask for very much looking (a thousand times the place
+is free that a hundred thousand connections wait for). The process of a space does nothing else meanwhile and is taken for dead
+after three seconds, and the commit has its time too: so what one command may come to is bounded, and TooMuch refuses the whole
+of it, in the midst of an item too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import chain
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from actors.eustress.scene import HIERARCHY, Delta, Index, Key, Link, LinkChange, Node, NodeChange, Place, Scene
+from actors.runtime.errors import TooLarge
 
 K = TypeVar("K")
+
+CHANGES_MAX: Final = 50_000
+"""Entities and connections that one command changes, all that it moves included: a second of this process."""
+REWRITTEN_BYTES: Final = 64 * 2**20
+"""Of entities as JSON that one command writes anew; of what it moves too, for a depth stands in the same row."""
+STEPS_MAX: Final = 2_000_000
+"""Of walks through the tree and tries of what waits, of one command."""
+TRY_STEPS: Final = 10
+"""What one of those that wait costs to look at, in steps of a walk."""
+
+
+class TooMuch(TooLarge):
+    """The whole command is refused, and its draft of no more use."""
 
 
 class Keys(Generic[K]):
@@ -71,6 +90,7 @@ class Overlay:
         self.children, self.others, self.waiting = Keys(scene.children), Keys(scene.others), Keys(scene.waiting)
         self.bytes, self.unresolved = scene.bytes, scene.unresolved
         self.node_count, self.link_count = len(scene.nodes), len(scene.links)
+        self._rewritten = self._steps = 0
         self._words: dict[str, bool | None] = {}  # of consent, on what was removed here
         self._stale: dict[str, None] = {}  # whose depth, and what is below, is not yet right
 
@@ -96,10 +116,11 @@ class Overlay:
 
     def root(self, id_: str) -> str:
         """The root of the tree that an entity is in."""
-        node = self.node(id_)
+        node, steps = self.node(id_), 0
         while node is not None and node.parent is not None:
-            id_ = node.parent
+            id_, steps = node.parent, steps + 1
             node = self.node(id_)
+        self.walked(steps)
         return id_
 
     def obstacle(self, source: str, target: str) -> str | None:
@@ -115,6 +136,7 @@ class Overlay:
         up: str | None = low
         level, below = [high], iter(())  # type: tuple[list[str], Iterator[str]]
         while up is not None:
+            self.walked(2)
             node = self.node(up)
             up = node.parent if node is not None else None
             if up == high:
@@ -130,7 +152,29 @@ class Overlay:
             level.append(down)
         return False
 
+    def walked(self, steps: int) -> None:
+        """Raises TooMuch."""
+        self._steps += steps
+        if self._steps > STEPS_MAX:
+            raise TooMuch(
+                "the tree would have to be searched too long for all of this at once; send it in smaller parts"
+            )
+
     # -- changing -----------------------------------------------------------------------------------------------------
+
+    def _changes(self, rewritten: int = 0) -> None:
+        """One thing more is another than it was. Raises TooMuch."""
+        self._rewritten += rewritten
+        if len(self.nodes) + len(self.links) > CHANGES_MAX:
+            raise TooMuch(
+                f"more than {CHANGES_MAX} entities and connections would change at once, with all that moves; send it in"
+                " smaller parts"
+            )
+        if self._rewritten > REWRITTEN_BYTES:
+            raise TooMuch(
+                f"more than {REWRITTEN_BYTES} bytes of entities would be written at once, with all that moves; send it in"
+                " smaller parts"
+            )
 
     def own(self, id_: str) -> Node:
         """The entity, to be changed. It is there."""
@@ -140,12 +184,14 @@ class Overlay:
             node = self.nodes[id_] = Node(
                 old.id, old.data, old.flux, self.version, old.trains, old.parent, old.depth, old.slot
             )
+            self._changes(len(old.data))
         return node
 
     def enter(self, node: Node, place: Place) -> list[Key]:
         """An entity that was not there, alone. Returns the connections that waited for it and may be in the tree now."""
         id_ = node.id
         self.nodes[id_], self.places[id_] = node, place
+        self._changes(len(node.data))
         self.node_count += 1
         self.bytes += len(node.data)
         hierarchy = []
@@ -163,14 +209,20 @@ class Overlay:
             return
         self._words[id_] = node.trains
         self.nodes[id_] = None
+        self._changes()
         self.places.pop(id_, None)
         self._stale.pop(id_, None)
         self.node_count -= 1
         self.bytes -= len(node.data)
 
+    def say(self, key: Key, link: Link | None) -> None:
+        """What a connection is here, where its place in the tree stays as it is."""
+        self.links[key] = link
+        self._changes()
+
     def connect(self, key: Key, link: Link) -> None:
         """A connection that was not there."""
-        self.links[key] = link
+        self.say(key, link)
         self.link_count += 1
         if link.in_tree:
             self._hang(key[0], key[1])
@@ -180,7 +232,7 @@ class Overlay:
     def disconnect(self, key: Key) -> None:
         """A connection that was there, while its ends still are as they were."""
         link = self.link(key)
-        self.links[key] = None
+        self.say(key, None)
         self.link_count -= 1
         if link is not None and link.in_tree:
             self._unhang(key[0], key[1])
@@ -192,7 +244,7 @@ class Overlay:
         link = self.link(key)
         if link is not None:
             self._wait_no_more(key)
-            self.links[key] = Link(link.made, self.version, link.strength, link.label, in_tree=True)
+            self.say(key, Link(link.made, self.version, link.strength, link.label, in_tree=True))
             self._hang(key[0], key[1])
 
     def _wait(self, key: Key) -> None:
@@ -248,6 +300,7 @@ class Overlay:
                 node = self.node(id_)
                 if node is None or node.depth == depth:
                     continue  # and so it is below; but for what has moved itself
+                self.walked(1)
                 self.own(id_).depth = depth
                 level += [(child, depth + 1) for child in self.children.of(id_)]
         self._stale = {}
@@ -264,6 +317,7 @@ class Overlay:
             path.append(above)
             node = self.node(above)
             above = node.parent if node is not None else None
+        self.walked(len(path))
         depth = -1 if above is None else known[above]
         for passed in reversed(path):
             depth += 1

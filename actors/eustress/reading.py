@@ -14,10 +14,12 @@ from msgspec import UNSET, UnsetType
 
 from actors.eustress.draft import Draft
 from actors.eustress.events import Counts
+from actors.eustress.overlay import TooMuch
 from actors.eustress.replies import Refused, Warned
 from actors.eustress.scene import Delta
 from actors.eustress.values import (
     INLINE_BYTES,
+    ITEMS_MAX,
     WARNINGS_SHOWN,
     ConnectionKey,
     EntityId,
@@ -29,7 +31,7 @@ from actors.eustress.values import (
     SceneEntity,
 )
 from actors.runtime.codec import field_error, invalid
-from actors.runtime.errors import FieldError, Invalid, SanghaError
+from actors.runtime.errors import FieldError, Invalid, SanghaError, TooLarge
 
 T = TypeVar("T")
 
@@ -58,7 +60,14 @@ class _Raws(msgspec.Struct, frozen=True, kw_only=True):
     removed_entities: list[msgspec.Raw] = []
 
 
+class _Counted(_Raws, frozen=True, kw_only=True):
+    """A batch of which the items are only counted."""
+
+    placements: list[msgspec.Raw] = []  # type: ignore[assignment]
+
+
 _items: Final = msgspec.json.Decoder(Items).decode
+_counted: Final = msgspec.json.Decoder(_Counted).decode
 _raws: Final = msgspec.json.Decoder(_Raws).decode
 _line: Final = msgspec.json.Decoder(Line).decode
 _each: Final[Mapping[str, Callable[[Any], Any]]] = {
@@ -102,7 +111,7 @@ class Application:
                 try:
                     self._take(field, item, apply(item))
                 except SanghaError as refusal:
-                    if is_last_word:
+                    if is_last_word or isinstance(refusal, TooMuch):
                         raise at(f"{field}.{index}", refusal) from refusal
                     self._refuse(at(f"{field}.{index}", refusal))
                 if self._draft.warned:
@@ -152,6 +161,7 @@ class Application:
         return msgspec.Raw(text) if len(text) <= INLINE_BYTES else UNSET
 
     def _read(self, text: bytes) -> Iterator[tuple[str, Iterable[tuple[int, Any]]]]:
+        _check_count(text)
         try:
             items = decoded(_items, text)
         except Invalid:
@@ -224,6 +234,15 @@ def decoded(decode: Callable[[Any], T], text: bytes | msgspec.Raw, at_path: str 
         raise invalid("", "not UTF-8") from failure
     except RecursionError as failure:
         raise invalid("", "nested too deep") from failure
+
+
+def _check_count(text: bytes) -> None:
+    """Before each is decoded, which takes a hundred times as long. Raises Invalid, TooLarge."""
+    if len(text) > 2 * ITEMS_MAX:
+        items = decoded(_counted, text)
+        count = sum(len(getattr(items, field)) for field in FIELDS)
+        if count > ITEMS_MAX:
+            raise TooLarge(f"{count} items, {ITEMS_MAX} are allowed in one batch")
 
 
 def _only(line: Line) -> tuple[str, Any]:

@@ -17,6 +17,7 @@ from actors.eustress.replies import Epoch
 from actors.eustress.scene import CONNECTIONS, ENTITIES
 from actors.eustress.showing import id_of
 from actors.eustress.state import MARKERS, TRIM_ROWS, EustressState, Header, next_round
+from actors.eustress.values import Policy
 from actors.runtime.entity import Address, Agenda, Decision, Effect, EffectDone
 
 SNAPSHOT: Final = "snapshot"
@@ -53,7 +54,7 @@ def begin(state: EustressState, now: datetime) -> Decision:
     return Decision(events=(e.RetentionBegan(tasks=tasks, next_at=next_at),))
 
 
-def done(state: EustressState, signal: EffectDone) -> Decision:
+def done(state: EustressState, signal: EffectDone, now: datetime) -> Decision:
     """The lake's worker answered."""
     header = state.header
     task = header.tasks.get(signal.id)
@@ -61,6 +62,8 @@ def done(state: EustressState, signal: EffectDone) -> Decision:
         return Decision()
     if signal.error is not None or signal.reply is None:
         return Decision(events=(e.TaskFailed(task=signal.id, error=signal.error or "no answer"),))
+    if isinstance(task, (lake.Archive, lake.Count)) and not _is_wanted(header.policy, task, now):
+        return Decision(events=(e.TaskFailed(task=signal.id, error="the policy is another by now"),))
     if isinstance(task, lake.Archive):
         archived = lake.archived_codec.decode(1, signal.reply)
         archive = id_of(header.space, "archive", signal.id)
@@ -116,6 +119,13 @@ def _tasks(header: Header, now: datetime) -> dict[str, lake.LakeTask]:
     return tasks
 
 
+def _is_wanted(policy: Policy, task: lake.Archive | lake.Count, now: datetime) -> bool:
+    """Whether the policy of now would remove this, and in this way; nothing is removed yet."""
+    if not policy.retention_s or (policy.archive and not isinstance(task, lake.Archive)):
+        return False
+    return task.before <= now - timedelta(seconds=policy.retention_s)
+
+
 def _under_way(header: Header) -> bool:
     asked = any(isinstance(task, (lake.Archive, lake.Count)) for task in header.tasks.values())
     return asked or header.trimming is not None
@@ -125,6 +135,8 @@ def _has_past(header: Header, before: datetime) -> bool:
     """Whether anything may have ended, or been kept, between the last horizon and this one."""
     if header.created_at is None or header.created_at >= before:
         return False
+    if header.horizon is not None and before <= header.horizon:
+        return False  # more is kept from now on; what is removed stays so, and the horizon says it
     last = max(filter(None, (header.created_at, header.changed_at, header.last_snapshot)))
     return header.horizon is None or last >= header.horizon
 

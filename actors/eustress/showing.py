@@ -47,7 +47,7 @@ def space_state(state: EustressState) -> SpaceState:
         changes=header.changes,
         snapshots=header.snapshots,
         last_snapshot=header.last_snapshot,
-        horizon=header.horizon,
+        horizon=header.removed_before,
         policy=header.policy,
     )
 
@@ -116,7 +116,7 @@ def _space(state: EustressState, *, whole: bool) -> dict[str, Any]:
         "unresolved": scene.unresolved,
         "snapshots": header.snapshots,
         "last_snapshot": header.last_snapshot,
-        "horizon": header.horizon,
+        "horizon": header.removed_before,
     }
     if whole:
         values |= {"created_at": header.created_at, "policy": structs.asdict(header.policy)}

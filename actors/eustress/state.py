@@ -68,6 +68,16 @@ class Header(Struct, frozen=True, kw_only=True):
     trimming: Trimming | None = None
     epochs: tuple[EpochMark, ...] = ()
 
+    @property
+    def removed_before(self) -> datetime | None:
+        """What ended before may be gone: the horizon, from the moment on at which a round begins to remove."""
+        return self.horizon if self.trimming is None else self.trimming.before
+
+    @property
+    def removes_snapshots(self) -> bool:
+        """Whether more of them go in this round."""
+        return self.trimming is not None and self.trimming.left.markers > 0
+
 
 class EustressState(Struct, frozen=True, kw_only=True):
     """A space."""

@@ -18,6 +18,8 @@ REAL_MAX: Final = 3.4028234663852886e38
 INLINE_BYTES: Final = 16 * 1024
 """A change of at most so many bytes of JSON is told to followers whole; of a larger one they are told what it was about."""
 WARNINGS_SHOWN: Final = 100
+ITEMS_MAX: Final = 50_000
+"""Of one batch: some million would fit into the bytes that a request may have, and would take minutes."""
 
 # (?!\n): Python's $ also matches before a final newline. No control characters: ids stand in paths, logs and file names.
 SpaceName = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$(?!\n)")]
