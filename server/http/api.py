@@ -69,13 +69,14 @@ def body_from(request: web.Request, body: Mapping[str, Any], type_: type[T]) -> 
 def query_of(request: web.Request, type_: type[T]) -> T:
     """The query's parameters as their type. Raises Invalid.
 
-    Numbers and flags are read from text, a repeated parameter is an array where the type says so; an empty text is none.
+    Numbers and flags are read from text, a repeated parameter is an array where the type says so; an empty text is none, but
+    not among an array's.
     """
     known, query = _fields_of(type_), request.query
     given = {
         name: query.getall(name) if name in known.lists else query[name]
         for name in set(query)
-        if any(query.getall(name)) or name in known.numbers
+        if query[name] or name in known.numbers or name in known.lists
     }
     for name in known.times.intersection(given):
         if not _DATE.match(query[name]):  # msgspec would read a number as seconds since 1970, which no document says
