@@ -14,7 +14,7 @@ from storage.pool import DRIVER_ERRORS, BadValue
 from storage.statements import statement
 
 QUICK_ROWS: Final = 10_000
-"""Versioned rows that a commit writes within the usual time; each as many more have as long again."""
+"""Versioned rows that a commit writes within the usual time; each as many more have as long again. So has each COPY."""
 
 
 class RowStatement(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,7 +57,7 @@ class Flight:
     def patience(self) -> int:
         """How many times the usual time it may take."""
         rows = sum(len(step.records) if isinstance(step, Copy) else step.rows or 0 for step in self.steps)
-        return 1 + rows // QUICK_ROWS
+        return max(1 + rows // QUICK_ROWS, sum(isinstance(step, Copy) for step in self.steps))
 
     async def fly(self) -> None:
         """Commit. Raises DRIVER_ERRORS, and BadValue where a value is of no use to the driver."""

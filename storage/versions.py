@@ -22,6 +22,8 @@ from storage.pool import BadValue
 
 CHUNK_ROWS: Final = 10_000
 """Of one statement: it takes a second at most, and eight are allowed."""
+CHUNK_BYTES: Final = 32 * 2**20
+"""Of the JSON in one COPY, for the same reason; many commands may have come together in a batch."""
 PAGE_ROWS: Final = 20_000
 PAGE_BYTES: Final = 16 * 2**20
 """Of a page of live rows, as stored."""
@@ -68,7 +70,9 @@ def version_steps(parts: Iterable[Versions]) -> list[RowStatement | Copy]:
         if any(len(row) != len(columns) for row in part.begins) or any(len(e.key) != len(shape.key) for e in part.ends):
             raise BadValue(f"{part.table}: a row has {', '.join(columns)}")
         steps += _ends(part)
-        steps += (Copy(table=part.table, columns=columns, records=rows) for rows in chunks(part.begins))
+        text = columns.index(shape.gone)
+        records = (rows for some in chunks(part.begins) for rows in _sized(some, text))
+        steps += (Copy(table=part.table, columns=columns, records=rows) for rows in records)
     return steps
 
 
@@ -86,6 +90,18 @@ def _ends(part: Versions) -> Iterator[RowStatement]:
                 arguments=(space, *keys, *spans),
                 rows=len(some) if sure else None,
             )
+
+
+def _sized(rows: Sequence[tuple[Any, ...]], text: int) -> Iterator[Sequence[tuple[Any, ...]]]:
+    """As many rows as have no more than ``CHUNK_BYTES`` in the column ``text``, where that is bytes; at least one."""
+    first = size = 0
+    for number, row in enumerate(rows):
+        here = len(row[text]) if isinstance(row[text], bytes) else 0
+        if size + here > CHUNK_BYTES and number > first:
+            yield rows[first:number]
+            first, size = number, 0
+        size += here
+    yield rows[first:]
 
 
 def trim_statements(trims: Iterable[Trim]) -> list[RowStatement]:

@@ -59,6 +59,8 @@ LEASE_S: Final = 3.0
 CLAIM_TTL_S: Final = 60.0
 NOTHING_DECIDED: Final = Decision()
 CONFIRM_PAUSE_S: Final = 0.2
+TURN_S: Final = 0.1
+"""How long a mailbox is handled before the loop's other callbacks are."""
 PARKED_MAX: Final = 64
 """Of one entity: who waits is counted in the shard's queue, which is there for all."""
 LOAD_PATIENCE_S: Final = 5.0
@@ -202,11 +204,16 @@ class Shard:
             self.submit(work)
 
     def drain(self, cell: Cell) -> None:
-        """Handle what waits in the mailbox until something has to be waited for."""
-        while cell.mailbox and cell.ready and not self.commits.recovering:
+        """Handle what waits in the mailbox until something has to be waited for. Where that takes long, all else has its turn in
+        between: a shard that does not answer for three seconds is killed, and what waited would wait again."""
+        until = self._loop.time() + TURN_S
+        while cell.mailbox and cell.ready and not self.commits.recovering and not self.stopped:
             work = cell.mailbox.popleft()
             if not self.handle(cell, work):
                 self._pause(cell, work)
+            elif cell.mailbox and self._loop.time() > until:
+                self._loop.call_soon(self.drain, cell)
+                return
 
     def lose_patience(self, began: float) -> None:
         """Storage has not answered since ``began``: after a while, callers whose commands were not yet decided are told."""

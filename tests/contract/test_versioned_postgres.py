@@ -12,6 +12,7 @@ from making import NOW, event
 
 from actors.runtime.entity import End, Trim
 from actors.runtime.ports import LIVE, Batch, CommitAborted, CommitUnknown, Fenced, Versions
+from storage.flight import Copy, Flight
 from storage.pool import connect
 from storage.statements import statement
 from storage.store import PostgresStore
@@ -131,3 +132,15 @@ async def test_rows_are_looked_up_by_an_index_where_nothing_is_known_of_the_tabl
         assert "Seq Scan" not in plan
         assert "Tid Scan" in plan
     await connection.execute("ROLLBACK")
+
+
+async def test_rows_of_many_bytes_go_in_several_copies_that_each_have_their_time(
+    shard: PostgresStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storage.versions.CHUNK_BYTES", 100)
+    rows = [begun(str(n), data=b'"%s"' % (b"x" * size)) for n, size in enumerate((500, 40, 40, 40, 1, 500))]
+    copies = version_steps([Versions(table=TABLE, begins=rows)])
+    assert [len(copy.records) for copy in copies if isinstance(copy, Copy)] == [1, 2, 2, 1]
+    assert Flight(None, None, [], copies).patience == 4  # type: ignore[arg-type]
+    await shard.commit(batch(rows))
+    assert len(await shard.load_live("s", TABLE)) == 6

@@ -1,0 +1,72 @@
+"""A mailbox that takes long leaves the loop to others in between: whoever looks whether the shard is alive finds that it is."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from fakes import Add, LogKind, Read, World
+
+from actors.runtime import shard
+
+
+class Turns:
+    """In which turn of the loop each command was decided."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.turn, self.decided, self.first = 0, list[int](), asyncio.Event()
+        decide = LogKind.decide
+
+        def noted(kind: Any, state: Any, command: Any, context: Any) -> Any:
+            self.decided.append(self.turn)
+            self.first.set()
+            return decide(kind, state, command, context)
+
+        monkeypatch.setattr(LogKind, "decide", noted)
+        self._loop = asyncio.get_running_loop()
+        self._next()
+
+    def _next(self) -> None:
+        self.turn += 1
+        self.handle = self._loop.call_soon(self._next)
+
+
+@pytest.fixture
+async def world() -> World:
+    return await World().start()
+
+
+@pytest.mark.parametrize("slow", [True, False])
+async def test_what_waited_for_an_entity_is_handled_in_order_and_in_turns(
+    world: World, monkeypatch: pytest.MonkeyPatch, slow: bool
+) -> None:
+    monkeypatch.setattr(shard, "TURN_S", -1.0 if slow else 60.0)
+    turns = Turns(monkeypatch)
+    cids = [world.ask(Add(str(n))) for n in range(5)]
+    await turns.first.wait()
+    late = world.ask(Read())  # comes while the others still wait
+    await world.idle()
+    turns.handle.cancel()
+    assert world.texts() == list("01234")
+    assert all(world.result(cid) is not None for cid in cids)
+    assert world.result(late) is not None
+    assert turns.decided == sorted(turns.decided)
+    assert len(set(turns.decided[:5])) == (5 if slow else 1)
+
+
+async def test_after_a_commit_that_failed_nothing_overtakes_what_waits(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shard, "TURN_S", -1.0)
+    monkeypatch.setattr("actors.runtime.commits.SETTLE_PAUSE_S", 0)
+    await world.answer(Add("first"))
+    world.store.outcomes.append("aborted")
+    world.ask(Add("lost"))
+    await asyncio.sleep(0)
+    for n in range(4):
+        world.ask(Add(str(n)))
+    await world.idle()
+    world.ask(Add("last"))
+    await world.idle()
+    assert world.texts() == ["first", "0", "1", "2", "3", "last"]
