@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import Final
 
+import msgspec
+
 from actors.runtime.measures import SECONDS, Histograms
 from actors.runtime.trace import Span
 from server.ws import protocol
@@ -17,9 +19,19 @@ from server.ws import protocol
 METHODS: Final = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 """Others are counted as ``other``: a client may name a method as it likes."""
 OTHER: Final = "other"
+WAYS: Final = ("entity", "connection", "parameter", "batch", "stream", "socket")
+"""In which items of a Eustress scene come: a request for one, or for many."""
 
 NAMES: Final = {type_: name for name, type_ in protocol.REQUESTS.items()}
 """Types of socket requests as clients name them."""
+
+
+class _Told(msgspec.Struct, frozen=True):
+    accepted: int = 0
+    warning_count: int = 0
+
+
+_told: Final = msgspec.json.Decoder(_Told).decode
 
 Asked = tuple[type, float, Span | None]
 """A request of a socket that is under way: its type, when it came (monotonic seconds), its span."""
@@ -29,8 +41,8 @@ class GatewayMeasures:
     """See the module."""
 
     __slots__ = (
-        "auths", "closes", "http", "http_s", "messages", "opened", "received", "received_bytes", "refused", "request_s",
-        "resumed",
+        "auths", "closes", "http", "http_s", "item_warnings", "items", "messages", "opened", "received", "received_bytes",
+        "refused", "request_s", "resumed",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -47,6 +59,9 @@ class GatewayMeasures:
         """Messages that were said in spaces: by practitioners, by guests."""
         self.closes: Counter[int] = Counter()
         """Sockets that the gateway closed, by code."""
+        self.items: Counter[str] = Counter(dict.fromkeys(WAYS, 0))
+        """Items of Eustress scenes that were acknowledged, by one of ``WAYS``."""
+        self.item_warnings = 0
         self.opened = self.resumed = 0
         self.received = self.received_bytes = 0
 
@@ -55,6 +70,12 @@ class GatewayMeasures:
         method = method if method in METHODS else OTHER
         self.http[method, route, status] += 1
         self.http_s[method, route].observe(seconds)
+
+    def ingested(self, way: str, answer: bytes) -> None:
+        """Items of a Eustress scene were acknowledged. ``answer``: JSON of ``Ingested`` or ``StreamCursor``."""
+        told = _told(answer)
+        self.items[way] += told.accepted
+        self.item_warnings += told.warning_count
 
     def answered(self, asked: Asked, outcome: str, now: float, *, guest: bool) -> None:
         """A socket's request has its reply."""

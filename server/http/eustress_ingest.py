@@ -173,10 +173,20 @@ def _decoded(data: bytes, type_: type[E]) -> E:
         message = wrong.message if wrong.path else "the body must be a JSON object"
         raise invalid(wrong.path, message) from None
     except msgspec.DecodeError as failure:
-        raise BadRequest(f"the body is not JSON: {failure}") from None
+        raise BadRequest(f"the body is not JSON: {_why(data, failure)}") from None
     except RecursionError:
         raise invalid("", "nested too deeply") from None
     return decoded
+
+
+def _why(data: bytes, failure: msgspec.DecodeError) -> str:
+    """What is wrong with a JSON text. orjson names a lone surrogate, of which msgspec says that the text was cut off."""
+    why = str(failure)
+    try:
+        orjson.loads(data)
+    except orjson.JSONDecodeError as other:
+        why = str(other)
+    return f"{why}; NaN and Infinity are no JSON" if b"NaN" in data or b"Infinity" in data else why
 
 
 _decoders: Final[dict[Any, Callable[[bytes], Any]]] = {
@@ -208,6 +218,7 @@ async def ingested(
         if named is None or not failure.errors:
             raise
         raise _renamed(failure, *named) from None
+    gateway_of(request).measures.ingested(command.what, reply)
     if named is not None:
         reply = _reply_renamed(reply, *named, message)
     return json_response(reply)

@@ -237,7 +237,9 @@ class Flow:
         while (sent := await self._sent.get()) is not None:
             if isinstance(sent, Exception):
                 raise sent
-            answer = _cursor.decode(await sent)
+            text = await sent
+            gateway_of(self._request).measures.ingested("stream", text)
+            answer = _cursor.decode(text)
             self._asking.discard(sent)
             self._free.release()
             self._known = answer

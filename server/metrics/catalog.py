@@ -106,6 +106,12 @@ _GATEWAYS: Final = (
         "service", "method",
     ),
     _counter("sacred_messages_total", "Messages said in spaces, by a guest or a practitioner", "type", "sender"),
+    _counter(
+        "sangha_eustress_items_total",
+        "Items of Eustress scenes that were acknowledged, by how they came; those of a retry count again",
+        "by",
+    ),
+    _counter("sangha_eustress_warnings_total", "Warnings that were given for them"),
 )  # fmt: skip
 _WORKERS: Final = (
     _counter("sangha_worker_asks_total", "What sandboxes and the oracle answered, by outcome", "outcome"),

@@ -140,6 +140,8 @@ def of_gateway(gateway: Gateway) -> Iterator[Sample]:
     yield Sample("sangha_socket_received_bytes_total", measures.received_bytes)
     for guest, sender in ((True, "guest"), (False, "practitioner")):
         yield Sample("sacred_messages_total", measures.messages[guest], ("message", sender))
+    yield from _counts("sangha_eustress_items_total", measures.items)
+    yield Sample("sangha_eustress_warnings_total", measures.item_warnings)
     yield from _requests(gateway)
     yield from _pushes(gateway)
 

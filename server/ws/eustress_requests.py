@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -115,7 +116,12 @@ def _ingest(connection: Connection, request: protocol.EustressIngest, entity: st
 
 def _ask_to_ingest(connection: Connection, request: protocol.EustressIngest, reply: OnAnswer | None = None) -> None:
     command = eustress.encode(eustress.Ingest(items=_items(request)))
-    ask(connection, request, Address("eustress", request.space), command, reply=reply)
+    ask(connection, request, Address("eustress", request.space), command, then=partial(_count, connection), reply=reply)
+
+
+def _count(connection: Connection, message: Answer | Refused | Paged) -> None:
+    if isinstance(message, Answer):
+        connection.gateway.measures.ingested("socket", message.body)
 
 
 def _items(request: protocol.EustressIngest) -> bytes:

@@ -274,6 +274,32 @@ async def test_a_body_that_is_none_is_refused_here(
     assert asked(w) == []
 
 
+@pytest.mark.parametrize(
+    ("position", "name", "said"),
+    [
+        ("NaN", "a", "NaN and Infinity are no JSON"),
+        ("-Infinity", "a", "NaN and Infinity"),
+        ("0", "\\ud800b", "surrogate"),
+    ],
+)
+async def test_a_body_that_no_json_may_have_is_told_as_what_it_is(
+    http: httpx.AsyncClient, position: str, name: str, said: str
+) -> None:
+    text = f'{{"space_name":"q","entity":{{"id":"a","name":"{name}","position":[{position},0,0]}}}}'
+    assert said in (await http.post("/eustress/ingest/entity", content=text.encode())).json()["detail"]
+
+
+async def test_items_are_counted_by_how_they_came(w: World, http: httpx.AsyncClient) -> None:
+    await http.post("/eustress/ingest/entity", json={"space_name": "q", "entity": PHOTON})
+    await http.delete("/eustress/ingest/entity", params={"space": "q", "id": "a"})
+    await http.post("/eustress/ingest/batch", json={"space_name": "q", "entities": [PHOTON]})
+    await http.post(STREAM, content=b"1\n2\n\n3\n")
+    counted = w.gateway.measures.items
+    assert counted == {"entity": 2, "connection": 0, "parameter": 0, "batch": 1, "stream": 3, "socket": 0}
+    told = (await http.get("/metrics")).text
+    assert 'sangha_eustress_items_total{by="stream"' in told
+
+
 async def test_a_body_beyond_the_bound_is_too_large(w: World, http: httpx.AsyncClient) -> None:
     limit = w.gateway.settings.request_body_bytes
     answer = await http.post("/eustress/ingest/batch", content=b'{"space_name":"q"' + b" " * limit + b"}")
