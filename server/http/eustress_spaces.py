@@ -32,6 +32,8 @@ from server.service import engine_of
 
 LATE_S: Final = 60.0
 """Beside twice the interval: an alarm may be late, and a server may have been away."""
+RETENTION_S: Final = 3600.0
+"""The longest time between two rounds of retention; of a short one it is a quarter."""
 ARCHIVES: Final = 1_000
 FILE_NAME: Final = Annotated[str, Meta(min_length=1, max_length=200, description="as the archive lists it")]
 
@@ -162,11 +164,25 @@ def health_of(row: Mapping[str, Any], policy: Policy, now: datetime) -> tuple[st
     covered = row["last_snapshot"] is not None and row["last_snapshot"] >= row["changed_at"]
     if policy.snapshot_interval_s and not covered and now - row["changed_at"] > due and row["changes"]:
         reasons["late"] = f"what changed at {row['changed_at'].isoformat()} is in no snapshot yet"
+    if policy.retention_s and _keeps_too_long(row, policy, now):
+        reasons["late"] = (
+            f"what ended {policy.retention_s} s ago is not removed yet; where it cannot be archived the log says so"
+        )
     if row["unresolved"]:
-        reasons["waiting"] = f"{row['unresolved']} connections wait for an end, or for their place in the tree"
+        waiting = "1 connection waits for an end, or for its place in the tree"
+        if row["unresolved"] != 1:
+            waiting = f"{row['unresolved']} connections wait for an end, or for their place in the tree"
+        reasons["waiting"] = waiting
     if not row["entity_count"]:
         reasons["empty"] = "there is no entity in it"
     return next(iter(reasons), "good"), list(reasons.values())
+
+
+def _keeps_too_long(row: Mapping[str, Any], policy: Policy, now: datetime) -> bool:
+    """Whether the last change has been over for long enough, and retention has not come to it in two rounds."""
+    rounds = 2 * min(policy.retention_s / 4, RETENTION_S)
+    due: datetime = row["changed_at"] + timedelta(seconds=policy.retention_s + rounds + LATE_S)
+    return now > due and (row["horizon"] is None or row["horizon"] <= row["changed_at"])
 
 
 async def set_policy(request: web.Request) -> web.Response:
