@@ -104,12 +104,14 @@ class Findings:
             response = interaction.response
             for check in event.recorder.checks.get(case, ()):
                 if check.failure_info is not None and not _of_integers(response) and not _of_items(event, response):
-                    self._failed(event, case, check)
+                    self._failed(event, check, "" if response is None else response.text)
 
-    def _failed(self, event: ScenarioFinished, case: str, check: Any) -> None:
+    def _failed(self, event: ScenarioFinished, check: Any, answer: str) -> None:
         failure = check.failure_info
         key = f"{event.recorder.label} {check.name} {failure.failure.title}"
-        self.failures.setdefault(key, f"{failure.code_sample}\n{failure.failure.message}"[:SHOWN])
+        self.failures.setdefault(
+            key, f"{answer[:SHOWN]}\n{failure.code_sample}\n{failure.failure.message}"[: 2 * SHOWN]
+        )
 
 
 def _of_integers(response: Any) -> bool:
