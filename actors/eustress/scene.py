@@ -145,8 +145,8 @@ class Scene:
     """See the module."""
 
     __slots__ = (
-        "_bounds", "_deepest", "_free", "bytes", "children", "depths", "flux_sum", "gone", "gone_links", "links", "nodes",
-        "others", "sacred", "unresolved", "waiting", "x", "y", "z",
+        "_ahead", "_bounds", "_deepest", "_free", "bytes", "children", "depths", "flux_sum", "gone", "gone_links",
+        "links", "nodes", "others", "sacred", "unresolved", "waiting", "x", "y", "z",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -162,6 +162,7 @@ class Scene:
         self.depths: Counter[int] = Counter()
         self.sacred = self.flux_sum = self.bytes = self.unresolved = self._deepest = 0
         self._bounds: tuple[Place, Place] | None = None  # None: not known
+        self._ahead: dict[str, str] = {}  # while rows are restored: parents that are still to come
 
     # -- what there is ------------------------------------------------------------------------------------------------
 
@@ -234,10 +235,9 @@ class Scene:
     def restored(self, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
         """Live rows of storage, entities first; none: the table is at its end."""
         if table == ENTITIES:
-            if rows:
-                self._restore_nodes(rows)
-            else:
-                self._restore_tree()
+            self._restore_nodes(rows)
+            if not rows and self._ahead:
+                raise ValueError(f"{len(self._ahead)} parents are not there, such as {next(iter(self._ahead))!r}")
         else:
             self._restore_links(rows)
 
@@ -328,7 +328,7 @@ class Scene:
     # -- from storage -------------------------------------------------------------------------------------------------
 
     def _restore_nodes(self, rows: Sequence[tuple[Any, ...]]) -> None:
-        nodes, since, slot = self.nodes, 0, len(self.x)
+        nodes, ahead, since, slot = self.nodes, self._ahead, 0, len(self.x)
         for _, id_, began, at, flux, x, y, z, parent, depth, trains, data in rows:
             since = since if since == began else began  # one object for all of a version
             if data is None:
@@ -336,6 +336,12 @@ class Scene:
                 continue
             if data.startswith(b'{"id": '):  # as jsonb prints it
                 data = stored.normal(data)
+            if ahead:
+                id_ = ahead.pop(id_, id_)  # each id is in memory once
+            if parent is not None:
+                above = nodes.get(parent)
+                parent = ahead.setdefault(parent, parent) if above is None else above.id
+                self.children.add(parent, id_)
             nodes[id_] = Node(id_, data, flux, since, trains, parent, depth, slot)
             slot += 1
             self.bytes += len(data)
@@ -348,14 +354,6 @@ class Scene:
         fluxes = [row[4] for row in live]
         self.flux_sum += sum(fluxes)
         self.sacred += sum(flux in SACRED for flux in fluxes)
-
-    def _restore_tree(self) -> None:
-        """Parents are known by one text each, and children by their parents."""
-        nodes, add = self.nodes, self.children.add
-        for id_, node in nodes.items():
-            if node.parent is not None:
-                node.parent = nodes[node.parent].id
-                add(node.parent, id_)
 
     def _restore_links(self, rows: Iterable[tuple[Any, ...]]) -> None:
         nodes, version, types = self.nodes, 0, dict[str, str]()

@@ -43,7 +43,7 @@ from server.ws.protocol import nul_path
 
 TAG: Final = "Eustress ingest"
 KIND: Final = "eustress"
-MENDED: Final = ("conflict", "full")
+MENDED: Final = ("conflict", "full", "too_large")
 E = TypeVar("E", bound=msgspec.Struct)
 
 

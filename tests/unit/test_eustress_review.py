@@ -13,6 +13,7 @@ from eustress_world import Space, contents, edge, entity
 
 from actors.eustress import commands as c
 from actors.eustress import lake, overlay
+from actors.eustress.scene import ENTITIES, Scene
 from actors.eustress.values import ITEMS_MAX, EpochStats
 from actors.runtime.entity import AlarmFired
 from actors.runtime.errors import ActorUnavailable, SanghaError, TooLarge
@@ -240,3 +241,29 @@ def test_no_epoch_is_made_of_snapshots_that_retention_may_have_removed_meanwhile
     emptied(space)
     assert isinstance(refused(space, make(None)), ActorUnavailable)
     space.reply(make(before))
+
+
+# What is loaded
+
+
+def test_a_scene_is_whole_with_its_last_page_so_that_nothing_long_comes_after_it() -> None:
+    """Whichever comes first, child or parent; each id is in memory once."""
+    space, ids = Space(), ["aa", "bb", "cc", "dd", "ee", "ff"]
+    space.batch(entities=[entity(id_) for id_ in ids])
+    space.batch(connections=[edge("cc", "aa"), edge("bb", "cc"), edge("aa", "dd"), edge("cc", "ff")])
+    rows = list(space.live(ENTITIES).values())
+    scene = Scene()
+    for row in rows:
+        scene.restored(ENTITIES, [msgspec.msgpack.decode(msgspec.msgpack.encode(row[:3])) + list(row[3:])])
+    assert {id_: (node.parent, node.depth) for id_, node in scene.nodes.items()} == {
+        id_: (node.parent, node.depth) for id_, node in space.scene.nodes.items()
+    }
+    assert {id_: set(scene.children.of(id_)) for id_ in ids} == {id_: set(space.scene.children.of(id_)) for id_ in ids}
+    scene.restored(ENTITIES, [])
+    for id_, node in scene.nodes.items():
+        assert node.id is id_
+        assert node.parent is None or node.parent is scene.nodes[node.parent].id
+    lone = Scene()
+    lone.restored(ENTITIES, [row for row in rows if row[1] == "aa"])
+    with pytest.raises(ValueError, match="parents are not there"):
+        lone.restored(ENTITIES, [])
