@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final, TypeVar
 
@@ -136,7 +137,21 @@ def _within(request: web.Request, value: T) -> T:
 
 def _converted(value: Any, type_: type[T], *, strict: bool) -> T:
     try:
-        return msgspec.convert(value, type_, strict=strict)
+        converted = msgspec.convert(value, type_, strict=strict)
     except msgspec.ValidationError as failure:
         wrong = field_error(failure, type_)
         raise invalid(wrong.path, wrong.message) from None
+    if _fields_of(type_).times:
+        _check_times(converted)
+    return converted
+
+
+def _check_times(value: msgspec.Struct) -> None:
+    """Raises Invalid for what is no time in UTC, such as the last hour of the year 9999 west of Greenwich."""
+    for field in msgspec.structs.fields(value):
+        time = getattr(value, field.name)
+        try:
+            if isinstance(time, datetime):
+                time.astimezone(UTC)
+        except OverflowError:
+            raise invalid(field.encode_name, "before the year 1 or after 9999, in UTC") from None

@@ -113,6 +113,14 @@ def code_of(answer: httpx.Response) -> tuple[int, str]:
     return answer.status_code, answer.json()["code"]
 
 
+@pytest.mark.parametrize("time", ["9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00%2B12:00"])
+async def test_a_time_that_is_none_in_utc_is_told_by_its_name(http: httpx.AsyncClient, time: str) -> None:
+    answer = await http.get(f"/eustress/entities?space=q&at={time}")
+    assert (code_of(answer), answer.json()["errors"][0]["path"]) == ((422, "invalid"), "at")
+    body = {"space_name": "q", "start_time": "2026-01-01T00:00:00Z", "end_time": "9999-12-31T23:59:59-12:00"}
+    assert (await http.post("/eustress/epochs", json=body)).json()["errors"][0]["path"] == "end_time"
+
+
 @pytest.mark.parametrize("path", READS)
 async def test_engines_and_operators_read_and_nobody_else(w: World, http: httpx.AsyncClient, path: str) -> None:
     assert code_of(await http.get(path, headers={"Authorization": "Bearer person"})) == (403, "forbidden")
