@@ -229,6 +229,8 @@ def export(
     length_s = None if last is None else seconds_of(last)
     if last is not None and length_s is None:
         raise fail(f"--last {last!r}: a number and s, m, h or d, such as 24h")
+    if output is not None and output != "-" and (Path(output).is_dir() or not Path(output).parent.is_dir()):
+        raise fail(f"-o {output}: " + ("is a directory" if Path(output).is_dir() else "there is no such directory"))
     to = target(
         url, token, port, data_dir, operator=epoch is not None
     )  # an epoch is made by an engine, or the local user

@@ -99,6 +99,8 @@ def test_a_change_as_json_has_all_of_it() -> None:
         ("export --space s", "either the id of an epoch, or --space"),
         ("export --space s --last soon", "such as 24h"),
         ("export 1 --format csv", "parquet or ndjson"),
+        ("export --space s --last 1h -o /no/where/x", "-o /no/where/x: there is no such directory"),
+        ("export --space s --last 1h -o /", "-o /: is a directory"),
     ],
 )
 def test_what_cannot_be_meant_is_said_in_one_line(words: str, why: str) -> None:
