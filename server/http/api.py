@@ -36,6 +36,7 @@ _LISTS: Final = (msgspec.inspect.ListType, msgspec.inspect.VarTupleType)
 class _Fields(msgspec.Struct, frozen=True):
     """What is computed from a type, once: names of fields as they are sent."""
 
+    names: frozenset[str]
     lists: frozenset[str]
     numbers: frozenset[str]
     times: frozenset[str]
@@ -79,6 +80,9 @@ def query_of(request: web.Request, type_: type[T]) -> T:
         for name in set(query)
         if query[name] or name in known.numbers or name in known.lists
     }
+    for name in known.names - known.lists:
+        if len(query.getall(name, ())) > 1:  # to take one of them would answer another question
+            raise invalid(name, "given more than once")
     for name in known.times.intersection(given):
         if not _DATE.match(query[name]):  # msgspec would read a number as seconds since 1970, which no document says
             raise invalid(name, "must be a time, such as `2026-01-01T12:00:00Z`")
@@ -106,7 +110,7 @@ def _fields_of(type_: type[msgspec.Struct]) -> _Fields:
         if isinstance(kind, msgspec.inspect.Metadata) and MAXIMUM_SETTING in (kind.extra_json_schema or {})
     )
     times = _having(kinds, (msgspec.inspect.DateTimeType,))
-    return _Fields(_having(kinds, _LISTS), _having(kinds, _NUMBERS), times, settings)
+    return _Fields(frozenset(kinds), _having(kinds, _LISTS), _having(kinds, _NUMBERS), times, settings)
 
 
 def _having(kinds: Mapping[str, list[Any]], wanted: tuple[type, ...]) -> frozenset[str]:

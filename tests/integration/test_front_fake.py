@@ -276,7 +276,7 @@ async def test_no_route_fails_on_a_strange_name(w: World) -> None:
         for name in ("%00", "..%2f..", "%ff", "x" * 2000, "%ed%a0%80"):
             path = "/".join(name if part.startswith("{") else part for part in canonical.split("/"))
             raw = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer t\r\nConnection: close\r\n\r\n"
-            assert status_of(await exchange(w, raw.encode())) in (400, 404, 405, 422), path
+            assert status_of(await exchange(w, raw.encode())) in (400, 403, 404, 405, 422), path
 
 
 @pytest.mark.parametrize(

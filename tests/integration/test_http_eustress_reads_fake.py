@@ -113,6 +113,11 @@ def code_of(answer: httpx.Response) -> tuple[int, str]:
     return answer.status_code, answer.json()["code"]
 
 
+async def test_a_parameter_that_is_no_list_is_given_once(http: httpx.AsyncClient) -> None:
+    answer = await http.get("/eustress/entities?space=q&flux=3&flux=6")
+    assert answer.json()["errors"] == [{"path": "flux", "message": "given more than once"}]
+
+
 @pytest.mark.parametrize("time", ["9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00%2B12:00"])
 async def test_a_time_that_is_none_in_utc_is_told_by_its_name(http: httpx.AsyncClient, time: str) -> None:
     answer = await http.get(f"/eustress/entities?space=q&at={time}")
