@@ -44,6 +44,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SETTLE_PAUSE_S: Final = 0.1
+FILL_ROWS: Final = 100_000
+"""Rows of tables in the batch that fills, beyond which nothing more is decided until it has taken off: it would be ever longer in
+the making, which blocks the loop, and in the commit."""
 
 
 class Commits:
@@ -56,6 +59,7 @@ class Commits:
         self._arranged = False
         self._opened: float | None = None  # when the first entry of the batch that fills came
         self._took: float | None = None  # the same of the batch that flies
+        self._rows = 0  # of tables, in the batch that fills
         self._idle = asyncio.Event()
         self._idle.set()
         self.recovering = False
@@ -66,6 +70,24 @@ class Commits:
     def idle(self) -> bool:
         """Nothing fills, nothing flies."""
         return self._idle.is_set() and not self._shard.gate.filling
+
+    @property
+    def full(self) -> bool:
+        """What is to be decided has to wait for the next take-off."""
+        return self._rows >= FILL_ROWS
+
+    def filled(self, rows: int) -> None:
+        """An entry with so many rows is in the batch that fills."""
+        self._rows += rows
+        self.arrange()
+
+    def _takeoff(self) -> list[Entry]:
+        entries = self._shard.gate.takeoff()
+        if entries:
+            if self.full:
+                self._loop.call_soon(self._shard.drain_all)
+            self._rows = 0
+        return entries
 
     def arrange(self) -> None:
         """Something waits for a commit: take off when this turn of the loop has brought all that it brings."""
@@ -85,7 +107,7 @@ class Commits:
 
     async def _fly(self) -> None:
         self._arranged = False
-        entries = self._shard.gate.takeoff()
+        entries = self._takeoff()
         if not entries:
             return
         self._took, self._opened = self._opened, None
@@ -202,6 +224,7 @@ class Commits:
         """What flew and what filled; their entities are to be loaded. What storage has nothing of goes back by itself."""
         flown, filled = self._shard.gate.failed()
         self._opened = self._took = None
+        self._rows = 0
         for entry in reversed((*flown, *filled)):
             entry.cell.ready = False
             entry.cell.live = entry.live
@@ -254,7 +277,7 @@ class Commits:
             if refusal is not None:
                 shard.refuse(work, refusal)
                 return
-            entries = shard.gate.takeoff()
+            entries = self._takeoff()
             if not entries:
                 return
             failure = await self._commit(entries)

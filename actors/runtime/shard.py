@@ -184,7 +184,7 @@ class Shard:
         if cell is None:
             return
         cell.used_at = self.clock.monotonic()
-        if cell.ready and not cell.mailbox:
+        if cell.ready and not cell.mailbox and not self.commits.full:
             if not self.handle(cell, work):
                 self._pause(cell, work)
         else:
@@ -207,13 +207,18 @@ class Shard:
         """Handle what waits in the mailbox until something has to be waited for. Where that takes long, all else has its turn in
         between: a shard that does not answer for three seconds is killed, and what waited would wait again."""
         until = self._loop.time() + TURN_S
-        while cell.mailbox and cell.ready and not self.commits.recovering and not self.stopped:
+        while cell.mailbox and cell.ready and not (self.commits.recovering or self.commits.full or self.stopped):
             work = cell.mailbox.popleft()
             if not self.handle(cell, work):
                 self._pause(cell, work)
             elif cell.mailbox and self._loop.time() > until:
                 self._loop.call_soon(self.drain, cell)
                 return
+
+    def drain_all(self) -> None:
+        """There is room again."""
+        for cell in list(self.cells.values()):
+            self.drain(cell)
 
     def lose_patience(self, began: float) -> None:
         """Storage has not answered since ``began``: after a while, callers whose commands were not yet decided are told."""
@@ -457,7 +462,7 @@ class Shard:
     def enter(self, entry: Entry) -> None:
         """Give an entry to the gate; release it where nothing holds it."""
         if self.gate.enter(entry.cell.id, entry, changes=entry.changes):
-            self.commits.arrange()
+            self.commits.filled(len(entry.rows))
         elif self.may_speak():
             self.release([entry])
         else:

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 from fakes import Add, LogKind, Read, World
+from test_versions import Put, ShelfWorld
+from test_versions import Read as Shelved
 
 from actors.runtime import shard
 
@@ -70,3 +72,43 @@ async def test_after_a_commit_that_failed_nothing_overtakes_what_waits(
     world.ask(Add("last"))
     await world.idle()
     assert world.texts() == ["first", "0", "1", "2", "3", "last"]
+
+
+async def test_a_batch_that_has_enough_rows_takes_off_before_more_is_decided(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("actors.runtime.commits.FILL_ROWS", 3)
+    world = ShelfWorld()
+    await world.start()
+    await world.answer(Put("first"))
+    world.store.batches.clear()
+    world.store.gate.clear()
+    cids = [world.ask(Put(str(n))) for n in range(10)]
+    reading = world.ask(Shelved())
+    await world.idle()
+    assert [len(batch.journal) for batch in world.store.batches] == [3]
+    world.store.gate.set()
+    await world.idle()
+    assert [len(batch.journal) for batch in world.store.batches] == [3, 3, 3, 1]
+    assert all(world.result(cid) is not None for cid in cids)
+    assert len(world.result(reading)) == 11
+    for task in list(world.shard._tasks):
+        task.cancel()
+
+
+async def test_a_batch_that_was_full_and_failed_leaves_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("actors.runtime.commits.FILL_ROWS", 3)
+    monkeypatch.setattr("actors.runtime.commits.SETTLE_PAUSE_S", 0)
+    world = ShelfWorld()
+    await world.start()
+    await world.answer(Put("first"))
+    for outcome in ("aborted", "unknown-gone", "unknown-there"):
+        world.store.outcomes.append(outcome)
+        for n in range(10):
+            world.ask(Put(f"{outcome} {n}"))
+        await world.idle()
+        await world.idle()
+    assert await world.agrees()
+    assert len(world.stored()) == 1 + 10 + 10 + 10 - 3
+    for task in list(world.shard._tasks):
+        task.cancel()
