@@ -1,10 +1,9 @@
-"""A Eustress space in a shard whose commits end in every way: memory is what storage has, and what was acknowledged is there once."""
+"""A Eustress space in a shard whose commits end in every way: memory is what storage has; what was acknowledged is there once."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import AsyncIterator
-from typing import Any
 
 import msgspec
 import pytest
