@@ -30,7 +30,7 @@ from actors.eustress.values import (
     SceneConnection,
     SceneEntity,
 )
-from actors.runtime.codec import field_error, invalid
+from actors.runtime.codec import NULL, field_error, invalid
 from actors.runtime.errors import FieldError, Invalid, SanghaError, TooLarge
 
 T = TypeVar("T")
@@ -45,8 +45,17 @@ _LINE_FIELDS: Final = {
     "remove_connection": "removed_connections",
     "remove_entity": "removed_entities",
 }
+_UNKNOWN: Final = re.compile(r"^Object contains unknown field `([^`]*)`$")
 _INDEX: Final = re.compile(r"\[([^\]]*)\]")
 _KEY: Final = re.compile(r"^(.*) - at `key` in `\$\.?([^`]*)`$", re.DOTALL)
+
+
+class _Body(Items, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A batch as it comes over HTTP: a list by a mistyped name would else be lost without a word."""
+
+    space_name: msgspec.Raw = NULL
+    source: msgspec.Raw = NULL
+    sequence: msgspec.Raw = NULL
 
 
 class _Raws(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,6 +75,7 @@ class _Counted(_Raws, frozen=True, kw_only=True):
     placements: list[msgspec.Raw] = []  # type: ignore[assignment]
 
 
+_body: Final = msgspec.json.Decoder(_Body).decode
 _items: Final = msgspec.json.Decoder(Items).decode
 _counted: Final = msgspec.json.Decoder(_Counted).decode
 _raws: Final = msgspec.json.Decoder(_Raws).decode
@@ -163,7 +173,7 @@ class Application:
     def _read(self, text: bytes) -> Iterator[tuple[str, Iterable[tuple[int, Any]]]]:
         _check_count(text)
         try:
-            items = decoded(_items, text)
+            items = self._items(text)
         except Invalid:
             if not self._per_item:
                 raise
@@ -177,6 +187,17 @@ class Application:
                 entries = getattr(items, field)
                 self.items += len(entries)
                 yield field, enumerate(entries)
+
+    def _items(self, text: bytes) -> Items:
+        """All of a batch. What it has beside is left out, and the first of that is warned of."""
+        try:
+            return _body(text)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as failure:
+            items = decoded(_items, text)
+            if unknown := _UNKNOWN.match(str(failure)):
+                self.warnings.append(Warned(path=unknown[1], message="is not known here, and was left out"))
+                self.warning_count += 1
+            return items
 
     def _decodable(self, field: str, entries: Iterable[msgspec.Raw]) -> Iterator[tuple[int, Any]]:
         for index, raw in enumerate(entries):

@@ -267,3 +267,11 @@ def test_a_scene_is_whole_with_its_last_page_so_that_nothing_long_comes_after_it
     lone.restored(ENTITIES, [row for row in rows if row[1] == "aa"])
     with pytest.raises(ValueError, match="parents are not there"):
         lone.restored(ENTITIES, [])
+
+
+def test_a_list_by_a_mistyped_name_is_warned_of() -> None:
+    space = Space()
+    body = {"space_name": "x", "source": "s", "sequence": 1, "entities": [entity("e", 1.0)]}
+    assert space.reply(c.Ingest(items=msgspec.json.encode(body))).warnings == ()
+    reply = space.reply(c.Ingest(items=msgspec.json.encode(body | {"entites": [entity("f", 2.0)]})))
+    assert (reply.accepted, reply.warning_count, reply.warnings[0].path) == (1, 1, "entites")
