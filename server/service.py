@@ -75,7 +75,7 @@ async def new_token(gateway: Gateway, service: str, name: str | None, days: floa
     Raises Full where the service has as many as may be, and what its entity refuses with.
     """
     account = await service_account(gateway, service)
-    operation = f"{account}:k-{key}" if key is not None else f"{account}:once-{uuid.uuid4()}"
+    operation = _operation(account, key)
     token = tokens.derived(gateway.secret, operation) if key is not None else tokens.new()
     id_ = str(uuid.uuid5(_NAMESPACE, operation))
     now = datetime.now(UTC)
@@ -90,17 +90,22 @@ async def new_token(gateway: Gateway, service: str, name: str | None, days: floa
     return {"id": id_, "service": service, "name": name, "token": token, "expires_at": opened["expires_at"]}
 
 
-async def revoke_token(gateway: Gateway, id_: str) -> bool:
-    """Whether there was such a token of any service; it counts no longer, and sockets that came with it close."""
+async def revoke_token(gateway: Gateway, id_: str, key: str | None) -> bool:
+    """Whether there was such a token of any service; it counts no longer, and sockets that came with it close. With a key a
+    retry says the same."""
     for service in SERVICES:
         command = c.CloseSession(id=id_)
         account = account_of(service)
         try:
-            if (await _ask(gateway, account, command, f"{account}:once-{uuid.uuid4()}"))["sessions"]:
+            if (await _ask(gateway, account, command, _operation(account, key)))["sessions"]:
                 return True
         except NotFound:
             continue  # it has never had a token
     return False
+
+
+def _operation(account: str, key: str | None) -> str:
+    return f"{account}:k-{key}" if key is not None else f"{account}:once-{uuid.uuid4()}"
 
 
 async def _ask(gateway: Gateway, account: str, command: c.PractitionerCommand, operation: str | None = None) -> Any:

@@ -85,7 +85,7 @@ async def list_tokens(request: web.Request) -> web.Response:
 async def delete_token(request: web.Request) -> web.Response:
     """204; it counts no longer, and sockets that came with it close."""
     _check_admin(request)
-    if not await revoke_token(gateway_of(request), request.match_info["id"].lower()):
+    if not await revoke_token(gateway_of(request), request.match_info["id"].lower(), idempotency_key(request)):
         raise NotFound("there is no such token of a service")
     return web.Response(status=204)
 

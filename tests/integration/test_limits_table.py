@@ -32,6 +32,7 @@ ROOT = Path(__file__).parents[2]
 
 LIMITS: dict[str, Callable[[], Awaitable[None]]] = {}
 
+MORE_THAN_MAY_BE = "unit/test_eustress_entity.py::test_what_is_more_than_may_be_is_refused_and_changes_nothing"
 ELSEWHERE = {
     "shard_queue": "unit/test_shard.py::test_a_full_queue_refuses_and_an_answer_makes_room",
     "live_entities": "unit/test_shard.py::test_the_cap_on_live_entities_puts_the_longest_idle_to_rest_or_refuses",
@@ -48,13 +49,18 @@ ELSEWHERE = {
     "connections_per_address": "unit/test_guard.py::test_an_address_has_so_many_seats_and_gets_them_back",
     "header_timeout_s": "unit/test_guard.py::test_a_head_has_its_time_from_the_first_byte",
     "body_timeout_s": "unit/test_guard.py::test_a_body_that_makes_progress_may_take_as_long_as_it_takes",
+    "eustress_connections": MORE_THAN_MAY_BE,
+    "eustress_entities": MORE_THAN_MAY_BE,
+    "eustress_exports": "contract/test_lake_files.py::test_a_client_that_leaves_ends_the_process_and_gives_its_place_back",
+    "eustress_scene_bytes": MORE_THAN_MAY_BE,
+    "eustress_spaces": "integration/test_ws_eustress_fake.py::test_so_many_spaces_may_be_made_and_what_waits_for_a_new_one_keeps_its_order",
     "keepalive_s": "unit/test_guard.py::test_an_idle_connection_goes_unless_its_last_answer_is_on_its_way",
 }
 NO_LIMIT = """
 host port data_dir database_url ray_address listen tls_certificate tls_key gateways guests lab public_urls allowed_origins
 trusted_proxies local_user sacred_encryption_key old_encryption_keys log_level placement_practitioner placement_space
 placement_ritual sandboxes link_tls deflate passivate_after_s checkpoint_every ask_timeout_s openrouter_api_key oracle_url
-oracle_model traces_url traces_ratio drain_s
+oracle_model traces_url traces_ratio drain_s placement_eustress eustress_archive_dir
 """
 """What to serve, where and how; ``ask_timeout_s`` and ``drain_s`` end waits of the server's own."""
 
