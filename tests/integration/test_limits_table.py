@@ -53,7 +53,7 @@ ELSEWHERE = {
     "eustress_entities": MORE_THAN_MAY_BE,
     "eustress_exports": "contract/test_lake_files.py::test_a_client_that_leaves_ends_the_process_and_gives_its_place_back",
     "eustress_scene_bytes": MORE_THAN_MAY_BE,
-    "eustress_spaces": "integration/test_ws_eustress_fake.py::test_so_many_spaces_may_be_made_and_what_waits_for_a_new_one_keeps_its_order",
+    "eustress_spaces": "integration/test_ws_eustress_fake.py::test_so_many_spaces_may_be_made_and_what_waits_keeps_its_order",
     "keepalive_s": "unit/test_guard.py::test_an_idle_connection_goes_unless_its_last_answer_is_on_its_way",
 }
 NO_LIMIT = """

@@ -141,7 +141,7 @@ async def test_a_space_that_is_not_there_is_asked_for_nothing_but_to_be_made(w: 
         assert (await client.ask("eustress.subscribe", space="cave"))["type"] == "result", "the gateway knows of it"
 
 
-async def test_so_many_spaces_may_be_made_and_what_waits_for_a_new_one_keeps_its_order() -> None:
+async def test_so_many_spaces_may_be_made_and_what_waits_keeps_its_order() -> None:
     async with world(eustress_spaces=2) as w:
         w.queries.login("engine", ALICE, service="eustress")
         stream_of(w, "there")
