@@ -37,6 +37,7 @@ ERASE: Final = "erase"
 STEP_ROWS: Final = 1_000
 """Of each table in one commit: some 50 ms. An account below it goes at once."""
 SOON_S: Final = 0.001
+AGAIN_S: Final = 0.005
 DEPARTED: Final = "departed"
 """The name of whoever's account is deleted, as spaces have it."""
 PATIENCE: Final = timedelta(seconds=1)
@@ -99,6 +100,8 @@ def go_on(state: PractitionerState, context: Context) -> Decision:
     leaving = state.leaving
     if leaving is None or _waits(state):
         return Decision()
+    if not context.clean:  # a step a commit: where the last one takes its time, its successors would all go with one
+        return Decision(tick_after_s=AGAIN_S)
     if leaving.steps is None:
         first, last = _steps(state, context)
         if (first, last) != (0, 0):

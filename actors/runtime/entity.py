@@ -73,6 +73,8 @@ class Context(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     request_id: str | None = None
     seq: int = 0
     """How many events the entity has had."""
+    clean: bool = True
+    """Whether all of them are committed."""
 
 
 class Push(msgspec.Struct, frozen=True, kw_only=True, gc=False):

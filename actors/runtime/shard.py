@@ -379,6 +379,7 @@ class Shard:
             live=cell.live,
             request_id=work.request_id,
             seq=cell.seq,
+            clean=not self.gate.is_dirty(cell.id),
         )
 
     def _apply(self, entry: Entry, decision: Decision, now: datetime) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from driving import Driver, account, assert_replays, record
+from msgspec import structs
 from practising import BRIEF, SELF, Practitioner
 
 from actors.practitioner import commands as c
@@ -78,6 +79,9 @@ def test_it_is_erased_when_all_have_answered_one_way_or_the_other(who: Practitio
     assert who.do(AlarmFired(name=leaving.ERASE)).events == ()
     who.do(EffectDone(id="farewell-2", error="not_found"))
     assert set(who.kind.agenda(who.state).alarms) == {leaving.ERASE}
+    uncommitted = structs.replace(who.context(None), clean=False)
+    later = who.kind.decide(who.state, Tick(), uncommitted)
+    assert (later.events, later.tick_after_s) == ((), leaving.AGAIN_S)
     decision = who.do(Tick())
     assert decision.forget == EVERYTHING
     assert who.rows[-2:] == [
