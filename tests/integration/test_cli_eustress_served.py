@@ -30,7 +30,13 @@ class Shell:
         environment |= {} if self.token is None else {"SANGHA_TOKEN": self.token}
         pipe = asyncio.subprocess.PIPE
         return await asyncio.create_subprocess_exec(
-            *(SANGHA, *words, *self._there), stdin=pipe, stdout=pipe, stderr=pipe, env=environment, cwd=self._home
+            *(SANGHA, *words, *self._there),
+            stdin=pipe,
+            stdout=pipe,
+            stderr=pipe,
+            env=environment,
+            cwd=self._home,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # what a shell runs beside it ignores it
         )
 
     async def __call__(self, *words: str, code: int = 0, given: bytes = b"") -> tuple[str, str]:
