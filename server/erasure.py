@@ -19,9 +19,9 @@ from actors.practitioner import commands as practitioner
 from actors.ritual import commands as ritual
 from actors.runtime.entity import Address
 from actors.runtime.errors import SanghaError
+from actors.runtime.link import ONCE
 from actors.runtime.ports import StoreDown, Unreadable
 from actors.space import commands as space
-from server.http.context import once
 from server.rituals import ask_entity
 
 if TYPE_CHECKING:
@@ -145,4 +145,4 @@ class Erasure:
         await self._ask(address, space.encode(space.FinishDeparture(practitioner=each.practitioner)))
 
     async def _ask(self, address: Address, command: bytes) -> None:
-        await ask_entity(self._gateway, address, command, None, once("erasure"))
+        await ask_entity(self._gateway, address, command, None, ONCE)

@@ -29,6 +29,7 @@ from aiohttp import web
 from actors.practitioner.entity import display_name
 from actors.runtime.entity import Address, Caller
 from actors.runtime.errors import Full
+from actors.runtime.link import ONCE
 from actors.runtime.trace import Tracer, followed, traceparent
 from actors.runtime.trace import request_id as current_request
 from actors.runtime.wire import (
@@ -84,6 +85,9 @@ class Link(Protocol):
 
     def ask(self, make: Callable[[int], ToShard], on_answer: Callable[[Answer | Refused | Paged], None]) -> None:
         """``make`` gets the link's correlation id; ``on_answer`` is called once, in order with pushes."""
+
+    def once(self, cid: int) -> str:
+        """The operation id of an ask that only the link itself repeats."""
 
     def send(self, message: Unfollow) -> None:
         """Fire and forget."""
@@ -529,12 +533,16 @@ class Gateway:
     async def ask(
         self, address: Address, command: bytes, caller: Caller | None = None, operation: str | None = None
     ) -> Answer | Refused:
-        """Ask an entity where the order with pushes does not matter (HTTP, checks)."""
+        """Ask an entity where the order with pushes does not matter (HTTP, checks). A change without a key is ``ONCE``."""
         current, (done, answered) = current_request.get(), _to_come()
         trace, on_answer = followed(self.tracer, f"ask {address.kind}", traceparent.get(), answered)
-        self.router.link(address).ask(
-            lambda cid: Ask(cid, address.id, command, caller, operation, current, False, trace), on_answer
-        )
+        link = self.router.link(address)
+
+        def make(cid: int) -> Ask:
+            name = link.once(cid) if operation == ONCE else operation
+            return Ask(cid, address.id, command, caller, name, current, False, trace)
+
+        link.ask(make, on_answer)
         return await done
 
     async def history(self, address: Address, after: int, limit: int, caller: Caller) -> Answer | Refused:

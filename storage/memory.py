@@ -239,7 +239,8 @@ class MemoryStore:
 
     async def find_operations(self, entity_id: str, window: int, operation_ids: Sequence[str]) -> FoundOperations:
         """See ``Store``."""
-        recent = self._events(entity_id)[-window:]
+        events = self._events(entity_id)
+        recent = [row for row in events if row.seq > events[-1].seq - window]
         asked = {session for session, n in map(split_operation, operation_ids) if n is not None}
         oldest: dict[str, int] = {}
         operations = []

@@ -272,9 +272,12 @@ class PostgresStore:
 
     async def find_operations(self, entity_id: str, window: int, operation_ids: Sequence[str]) -> FoundOperations:
         """See ``Store``. ``oldest`` has the sessions of the ids that were asked for."""
-        sessions = list({session for session, n in map(split_operation, operation_ids) if n is not None})
+        parts = {operation: split_operation(operation) for operation in operation_ids}
+        keys = [operation for operation, (_, n) in parts.items() if n is None]
+        requests = [operation for operation, (_, n) in parts.items() if n is not None]
+        sessions = list({parts[operation][0] for operation in requests})
         found = await self._reader.fetch(
-            statement("shard/find_operations"), self._kind, entity_id, window, list(operation_ids), sessions
+            statement("shard/find_operations"), self._kind, entity_id, window, keys, requests, sessions
         )
         operations, oldest, whole = [], {}, False
         for what, key, n, digest, reply in found:

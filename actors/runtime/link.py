@@ -39,6 +39,9 @@ RECONNECT_S: Final = (0.02, 0.05, 0.1, 0.2, 0.3)
 """Pauses between attempts; a restarting shard is back within a second, and asking sooner costs next to nothing."""
 CONNECT_TIMEOUT_S: Final = 3.0
 
+ONCE: Final = "once"
+"""In place of an operation id: of a change that nobody asks for again, but that the way to the actor may repeat, and that must
+count once. The link makes an id of it."""
 OnAnswer = Callable[[Any], None]
 
 
@@ -339,6 +342,7 @@ class LinkClient:
         self._timeout_s = timeout_s
         self._on_message, self._follows = on_message, follows
         self._state: LinkState[Any, OnAnswer] = LinkState(limit)
+        self._session = f"link-{secrets.token_hex(16)}"
         self._connection: _ClientConnection | None = None
         self._runner: asyncio.Task[None] | None = None
 
@@ -368,6 +372,11 @@ class LinkClient:
             self._connection.send(message)
         elif self._runner is None:
             self.start()
+
+    def once(self, cid: int) -> str:
+        """The operation id of an ask that nobody but this link will repeat. Asks go out in the order of their cid, so the entity
+        knows without a look that it is new, as with a session's."""
+        return f"{self._session}:{cid}"
 
     def send(self, message: wire.ToShard) -> None:
         """Tell, with no answer; forgotten where the link is down (a reconnect tells all that matters anew)."""

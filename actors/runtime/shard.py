@@ -284,8 +284,9 @@ class Shard:
             await self.followers.read(cell, work)
             return None
         try:
-            if cell.operations.judge(work.operation, work.digest)[0] is Verdict.UNSURE:
-                asked = list({w.operation for w in (work, *cell.mailbox) if w.operation is not None})
+            if cell.operations.is_unsure(work.operation):
+                known, waiting = cell.operations, (work, *cell.mailbox)  # what waits behind it is looked up with it
+                asked = list({w.operation for w in waiting if w.operation is not None and known.is_unsure(w.operation)})
                 cell.operations.learn(asked, await self.store.find_operations(cell.id, WINDOW, asked))
                 return None
             for scope, name in self.kind.claims(work.what):

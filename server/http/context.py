@@ -136,7 +136,7 @@ def operation_of(practitioner: str, key: str | None) -> str | None:
 
 
 def once(practitioner: str) -> str:
-    """The operation id of a change that comes without a key: the way to the actor may repeat it, and it must count once."""
+    """The operation id of a change that comes without a key and that names something (else ``ONCE`` does, and is cheaper)."""
     return f"{practitioner}:once-{secrets.token_hex(16)}"
 
 

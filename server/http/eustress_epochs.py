@@ -20,8 +20,9 @@ from actors.eustress.replies import Epoch
 from actors.runtime.codec import Uuid, invalid
 from actors.runtime.entity import Address
 from actors.runtime.errors import NotFound
+from actors.runtime.link import ONCE
 from server.http.api import Example, Operation, body_of, query_of, routes_of
-from server.http.context import ask, idempotency_key, json_response, once, operation_of
+from server.http.context import ask, idempotency_key, json_response, operation_of
 from server.http.contract import ENTITY, NDJSON, STORAGE, UuidText
 from server.http.eustress_bodies import SpaceName
 from server.http.eustress_entities import READ
@@ -75,7 +76,7 @@ def routes() -> list[web.RouteDef]:
 async def create(request: web.Request) -> web.Response:
     """201 with the epoch."""
     caller, body = await engine_of(request), await body_of(request, EpochBody)
-    operation = operation_of(caller.practitioner, idempotency_key(request)) or once(caller.practitioner)
+    operation = operation_of(caller.practitioner, idempotency_key(request)) or ONCE
     if body.end_time < body.start_time:
         raise invalid("end_time", "before start_time")
     await check_spaces(request, [body.space_name])

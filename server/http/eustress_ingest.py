@@ -20,9 +20,10 @@ from actors.eustress.replies import Ingested
 from actors.runtime.codec import field_error, has_nul, invalid
 from actors.runtime.entity import Address, Caller
 from actors.runtime.errors import BadRequest, Conflict, FieldError, SanghaError
+from actors.runtime.link import ONCE
 from actors.runtime.operations import REUSED
 from server.http.api import Example, Operation, query_of, routes_of
-from server.http.context import ask, gateway_of, idempotency_key, json_response, once, operation_of
+from server.http.context import ask, gateway_of, idempotency_key, json_response, operation_of
 from server.http.contract import ENTITY
 from server.http.eustress_bodies import (
     BatchBody,
@@ -195,7 +196,7 @@ _decoders: Final[dict[Any, Callable[[bytes], Any]]] = {
 
 
 def _operation(request: web.Request, caller: Caller) -> str:
-    return operation_of(caller.practitioner, idempotency_key(request)) or once(caller.practitioner)
+    return operation_of(caller.practitioner, idempotency_key(request)) or ONCE
 
 
 async def ingested(

@@ -20,8 +20,9 @@ from actors.eustress.values import Policy, PolicyPatch
 from actors.runtime.codec import Uuid
 from actors.runtime.entity import Address
 from actors.runtime.errors import NotFound
+from actors.runtime.link import ONCE
 from server.http.api import Example, Operation, body_of, query_of, routes_of
-from server.http.context import ask, gateway_of, idempotency_key, json_response, once, operation_of
+from server.http.context import ask, gateway_of, idempotency_key, json_response, operation_of
 from server.http.contract import ENTITY, STORAGE
 from server.http.eustress_bodies import SpaceName
 from server.http.eustress_entities import READ, TAG
@@ -189,7 +190,7 @@ async def set_policy(request: web.Request) -> web.Response:
     """The space as it is now."""
     caller, name = await engine_of(request, operators=True), space_in_path(request)
     command = c.SetPolicy(patch=await body_of(request, PolicyPatch))
-    operation = operation_of(caller.practitioner, idempotency_key(request)) or once(caller.practitioner)
+    operation = operation_of(caller.practitioner, idempotency_key(request)) or ONCE
     async with gateway_of(request).rooms.entering(name):
         return json_response(await ask(request, Address(KIND, name), c.encode(command), caller, operation))
 

@@ -27,6 +27,7 @@ from actors.practitioner.archetypal_state import ArchetypalState
 from actors.practitioner.rows import EMAIL_SCOPE
 from actors.runtime.entity import Address, Caller
 from actors.runtime.errors import Conflict, NotFound, Unauthenticated
+from actors.runtime.link import ONCE
 from server import shapes, tokens
 from server.http.api import Example, Operation, body_of, command_of, routes_of
 from server.http.asker import address_of
@@ -38,7 +39,6 @@ from server.http.context import (
     idempotency_key,
     json_body,
     json_response,
-    once,
     operation_of,
     resolve,
 )
@@ -111,7 +111,7 @@ async def register(request: web.Request) -> web.Response:
     draft = command_of(c.Register, body, email=email, password_hash="-")
     command = msgspec.structs.replace(draft, password_hash=await hashed(request, body.password, salt))
     address = Address("practitioner", practitioner)
-    reply = await ask(request, address, c.encode(command), None, operation or once(practitioner))
+    reply = await ask(request, address, c.encode(command), None, operation or ONCE)
     profile = orjson.loads(reply)
     login_operation = None if operation is None else f"{operation}-session"
     since = datetime.fromisoformat(profile["created_at"])
@@ -210,7 +210,7 @@ async def ask_own(request: web.Request, practitioner: str, command: c.Practition
     Unauthenticated where the account was deleted since its token was looked at."""
     operation = operation_of(practitioner, idempotency_key(request))
     if operation is None and request.method != "GET":
-        operation = once(practitioner)
+        operation = ONCE
     address = Address("practitioner", practitioner)
     try:
         return await ask(request, address, c.encode(command), Caller(practitioner), operation)
@@ -230,7 +230,7 @@ async def _open_session(
     expires_at = since + timedelta(seconds=gateway.settings.token_life_s)
     command = c.OpenSession(id=session_id, token_hash=tokens.hashed(token), expires_at=expires_at)
     address = Address("practitioner", practitioner)
-    reply = orjson.loads(await ask(request, address, c.encode(command), None, operation or once(practitioner)))
+    reply = orjson.loads(await ask(request, address, c.encode(command), None, operation or ONCE))
     return {"token": token, "expires_at": reply["expires_at"]}
 
 

@@ -119,6 +119,14 @@ async def test_operations_before_the_window_are_not_found_and_the_window_is_not_
     assert (await store.find_operations("a", 5, ["s:11"])).whole
 
 
+async def test_a_key_is_found_in_the_window_and_not_before_it(store: Store) -> None:
+    await store.commit(Batch(journal=[operation(seq, f"a:k-{seq}") for seq in range(1, 5)] + [operation(5, "s:9")]))
+    found = await store.find_operations("a", 3, ["a:k-2", "a:k-3", "a:k-4", "a:k-5"])
+    assert {one.operation_id: one.reply for one in found.operations} == {"a:k-3": b'{"r":3}', "a:k-4": b'{"r":4}'}
+    assert (found.oldest, found.whole) == ({}, False)
+    assert (await store.find_operations("a", 5, ["a:k-9"])).whole
+
+
 async def test_nothing_ever_happened_to_an_unknown_entity(store: Store) -> None:
     found = await store.find_operations("nobody", 10, ["s:1", "effect:space:x:e", "s:99999999999999999999999"])
     assert (list(found.operations), found.oldest, found.whole) == ([], {}, True)

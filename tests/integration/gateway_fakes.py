@@ -336,6 +336,9 @@ class _Link:
     def ask(self, make: Callable[[int], Any], on_answer: Callable[[Any], None]) -> None:
         self._shards.take(self._kind, make, on_answer)
 
+    def once(self, cid: int) -> str:
+        return f"link:{cid}"
+
     def send(self, message: Unfollow) -> None:
         self._shards.unfollowed.append(message)
         stream = self._shards.streams.get((self._kind, message.entity))

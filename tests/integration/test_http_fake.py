@@ -149,7 +149,7 @@ async def test_a_change_without_a_key_is_an_operation_all_the_same(w: World, htt
     for _ in range(2):
         assert (await http.put("/api/users/profile", json={"sacred_path": "x"}, headers=bearer)).status_code == 200
     first, second = (asked.operation for asked in w.shards.asked[-2:])
-    assert first.startswith(f"{ALICE}:once-")
+    assert first.startswith("link:")
     assert first != second
     await http.get("/api/users/profile", headers=bearer)
     assert w.shards.asked[-1].operation is None

@@ -11,6 +11,7 @@ import pytest
 from actors.practitioner.commands import FAREWELLS_MAX
 from actors.ritual import commands as ritual
 from actors.runtime.entity import Address
+from actors.runtime.link import ONCE
 from actors.runtime.ports import StoreDown, Unreadable
 from actors.runtime.wire import Answer, Refused
 from actors.space import commands as space
@@ -69,7 +70,7 @@ class World:
 
     async def ask(self, address: Address, command: bytes, caller: Any, operation: str) -> Answer | Refused:
         assert caller is None
-        assert operation.startswith("erasure:once-")
+        assert operation == ONCE
         if code := self.refuses.get(address.id):
             return Refused(0, code, "no", [], None)
         if address.kind == "ritual":

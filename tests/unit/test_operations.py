@@ -111,6 +111,7 @@ def test_memory_is_bounded_and_what_fell_out_is_looked_up(monkeypatch: pytest.Mo
     for n in range(1, 6):
         memory.record(f"s:{n}", b"x", b"r", 0)
     assert memory.judge("s:1", b"x")[0] is Verdict.UNSURE
+    assert [each for each in ("s:1", "s:3", "s:6", "t:1", "p:k-1") if memory.is_unsure(each)] == ["s:1", "p:k-1"]
     assert memory.judge("s:3", b"x") == (Verdict.DONE, b"r")
     assert memory.judge("s:6", b"x")[0] is Verdict.NEW
     found = [RememberedOperation(operation_id=f"s:{n}", request_digest=b"x", reply=b"r") for n in (1, 2)]
