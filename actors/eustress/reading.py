@@ -113,23 +113,29 @@ class Application:
 
     def batch(self, text: bytes) -> None:
         """A JSON text of ``Items``. Raises Invalid, Full, with the path of the item."""
-        if len(text) > 4 * INLINE_BYTES:
+        if len(text) > 2 * INLINE_BYTES:  # it may be shorter in our words, but seldom by half
             self._taken = None
         for field, numbered in self._read(text):
             apply, is_last_word = self._apply[field], not self._per_item or field == PLACEMENTS
+            taken = []
             for index, item in numbered:
                 try:
-                    self._take(field, item, apply(item))
+                    self.updates += apply(item)
+                    taken.append(item)
                 except SanghaError as refusal:
                     if is_last_word or isinstance(refusal, TooMuch):
                         raise at(f"{field}.{index}", refusal) from refusal
                     self._refuse(at(f"{field}.{index}", refusal))
                 if self._draft.warned:
                     self._warn(f"{field}.{index}")
+            self.accepted += len(taken)
+            self._counts[field] += len(taken)
+            if taken and self._taken is not None:
+                self._taken[field] = taken
 
     def lines(self, texts: Sequence[bytes], first: int) -> None:
         """Lines of a stream, the first of which has this number. Raises Invalid, Full, with the number of the line."""
-        if sum(map(len, texts)) > 4 * INLINE_BYTES:
+        if sum(map(len, texts)) > 2 * INLINE_BYTES:
             self._taken = None
         for number, text in enumerate(texts, first):
             try:

@@ -56,7 +56,9 @@ decode: Final = msgspec.json.Decoder(Stored).decode
 def encode(value: Any) -> bytes:
     """The one JSON text of a value."""
     json = _encode(value)
-    if any(zero in json for zero in _NO_ZEROS) or json == b"-0.0" or _LONG in b" " + json.translate(_DIGITS):
+    if b"-0.0" in json and (json == b"-0.0" or any(zero in json for zero in _NO_ZEROS)):
+        return _TOKEN.sub(_number, json)
+    if _LONG in b" " + json.translate(_DIGITS):
         return _TOKEN.sub(_number, json)
     return json
 
