@@ -1,0 +1,77 @@
+"""What sounds, whenever it sounds: voices over a span of time. Nothing here knows a clock or a device.
+
+``render.render(recipe, start, count)`` makes of it the samples of any window, alike however it is cut. So a session is never
+handed around as sound: a gateway, a device and a file each make it from the recipe and the position.
+
+A voice begins and ends with a fade of ``values.FADE_S``. A change while something sounds (another frequency, another volume) is
+a voice that ends and one that begins at the same position: a crossfade. What was before stays in the recipe, so a position
+that is heard again sounds the same.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from actors.audio.values import VOICES_MAX, Duration, Frequency, Level, Position, Share
+from actors.runtime.entity import Struct
+
+
+class Voice(Struct, frozen=True, kw_only=True):
+    """One of the below. ``level`` is its peak; silent before ``begins_s`` and from ``ends_s`` on (None: the recipe's end)."""
+
+    level: Level = 0.5
+    begins_s: Position = 0.0
+    ends_s: Position | None = None
+
+
+class Sine(Voice, frozen=True, kw_only=True, tag="sine"):
+    """One sine, in both ears alike."""
+
+    frequency: Frequency
+
+
+class Bowl(Voice, frozen=True, kw_only=True, tag="bowl"):
+    """A singing bowl whose lowest pair of modes is around ``frequency`` (domain.md: STK's Tibetan bowl, Essl & Cook 2002).
+
+    ``harmonics`` false: the lowest pair alone. ``envelopes`` false: no decay, it hums. ``strike_every_s`` 0: struck once.
+    ``harmonic_strength``: level of the modes above the lowest pair. ``modulation_depth``: how deep a slow tremolo goes.
+    """
+
+    frequency: Frequency
+    harmonics: bool = True
+    envelopes: bool = True
+    harmonic_strength: Share = 0.5
+    modulation_depth: Share = 0.0
+    strike_every_s: Annotated[float, Meta(ge=0, le=3_600)] = 20.0
+
+
+class Binaural(Voice, frozen=True, kw_only=True, tag="binaural"):
+    """``carrier`` - ``beat``/2 in the left ear, + ``beat``/2 in the right; never mixed."""
+
+    carrier: Frequency
+    beat: Annotated[float, Meta(gt=0, le=100, description="in Hz")]
+
+
+class Chord(Voice, frozen=True, kw_only=True, tag="chord"):
+    """A blessing chord: sines of several frequencies, each with an equal share of the level."""
+
+    frequencies: Annotated[tuple[Frequency, ...], Meta(min_length=1, max_length=32)]
+
+
+class Pulse(Voice, frozen=True, kw_only=True, tag="pulse"):
+    """A frequency that cannot be heard (below ``values.AUDIBLE_HZ``) as the amplitude modulation of a carrier that can."""
+
+    frequency: Frequency
+    carrier: Frequency
+
+
+AnyVoice = Sine | Bowl | Binaural | Chord | Pulse
+
+
+class Recipe(Struct, frozen=True, kw_only=True):
+    """Voices, layered, for ``duration_s``; their sum is limited to ``values.MAX_VOLUME`` without a clip."""
+
+    voices: Annotated[tuple[AnyVoice, ...], Meta(min_length=1, max_length=VOICES_MAX)]
+    duration_s: Duration

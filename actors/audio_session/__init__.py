@@ -1,0 +1,1 @@
+"""Sessions in which somebody listens: a recipe of sound, a place in time, an end."""

@@ -1,0 +1,103 @@
+"""What an audio session can be asked. The entity's id is the session's UUID.
+
+A caller is a practitioner. Only the owner changes a session; where it is shared with a collective space, a caller whom the
+gateway found to be a member (``as_member``) may see it and listen.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from msgspec import UNSET, Meta, UnsetType
+
+from actors.audio.values import DURATION_MAX_S, AudioType, DeviceName, Frequency, Level
+from actors.audio.values import Share as Part
+from actors.runtime.codec import Uuid
+from actors.runtime.entity import Struct
+
+Name = Annotated[str, Meta(max_length=255)]
+Intention = Annotated[str, Meta(max_length=2_000)]
+Seconds = Annotated[int, Meta(ge=1, le=DURATION_MAX_S)]
+Metadata = Annotated[dict[str, Any], Meta(max_length=100)]
+Status = Literal["created", "running", "paused", "stopped", "completed"]
+
+
+class Command(Struct, frozen=True):
+    """One of the below."""
+
+
+class CreateSession(Command, frozen=True, kw_only=True, tag="create"):
+    """The seed's ``SessionCreate`` and what the published client sends beside it. Answers ``replies.AudioSession``.
+
+    What sounds is made of ``audio_type`` and ``frequencies`` (else ``audio_frequency``); the recipe is decided once, here.
+    """
+
+    intention: Intention = ""
+    duration: Seconds = 300
+    audio_type: AudioType = "prayer_bowl"
+    frequencies: Annotated[tuple[Frequency, ...], Meta(max_length=32)] = ()
+    prayer_bowl_mode: bool = True
+    metadata: Metadata = {}  # noqa: RUF012 - msgspec copies it
+    name: Name = ""
+    audio_frequency: Frequency | UnsetType = UNSET
+    beat_frequency: Annotated[float, Meta(gt=0, le=100)] = 7.83
+    pure_sine: bool = False
+    volume: Level = 0.5
+    harmonic_strength: Part = 0.5
+    modulation_depth: Part = 0.0
+    astrology_enabled: bool = False
+    hardware_enabled: bool = False
+    visuals_enabled: bool = False
+    device: DeviceName | None = None
+    """Where it sounds beside those who listen; with ``hardware_enabled`` and no name: ``default``."""
+    space: Uuid | None = None
+
+
+class UpdateSession(Command, frozen=True, kw_only=True, tag="update"):
+    """Changes what is given. A ``status`` does what start, pause, resume and stop do. Answers ``replies.AudioSession``."""
+
+    intention: Intention | UnsetType = UNSET
+    duration: Seconds | UnsetType = UNSET
+    status: Status | UnsetType = UNSET
+    metadata: Metadata | UnsetType = UNSET
+    name: Name | UnsetType = UNSET
+    volume: Level | UnsetType = UNSET
+    audio_frequency: Frequency | UnsetType = UNSET
+
+
+class Start(Command, frozen=True, kw_only=True, tag="start"):
+    """It runs from a moment that lies a little ahead, so that all begin together; a paused one goes on where it was, a stopped or
+    completed one begins anew. Answers ``replies.AudioSession``; of a running one with no change."""
+
+
+class Pause(Command, frozen=True, kw_only=True, tag="pause"):
+    """It stands. Answers ``replies.AudioSession``. Conflict where it does not run."""
+
+
+class Stop(Command, frozen=True, kw_only=True, tag="stop"):
+    """It has ended. Answers ``replies.AudioSession``; of one that ended before with no change."""
+
+
+class Share(Command, frozen=True, kw_only=True, tag="share"):
+    """With a collective space whose member the owner is (the gateway made sure); None: with nobody."""
+
+    space: Uuid | None
+
+
+class Delete(Command, frozen=True, kw_only=True, tag="delete"):
+    """It is no more."""
+
+
+class GetSession(Command, frozen=True, kw_only=True, tag="get"):
+    """Answers ``replies.AudioSession``."""
+
+    as_member: bool = False
+
+
+class Listen(Command, frozen=True, kw_only=True, tag="listen"):
+    """The caller's session follows the stream. Answers ``replies.AudioSession``."""
+
+    as_member: bool = False
+
+
+AnyCommand = CreateSession | UpdateSession | Start | Pause | Stop | Share | Delete | GetSession | Listen
