@@ -32,6 +32,8 @@ CHANGED: Final = 100
 """One in so many entities changes between two snapshots."""
 BESIDE: Final = {"retention_s": 5, "archive": True}
 SNAPSHOT_EVERY_S: Final = 0.5
+LOOKS: Final = 30
+LOOK_S: Final = 0.5
 
 
 async def run_scene(target: Target, status: Status, *, entities: int, console: Console | None = None) -> dict[str, Any]:
@@ -39,7 +41,7 @@ async def run_scene(target: Target, status: Status, *, entities: int, console: C
     space = f"bench-scene-{uuid.uuid4().hex[:6]}"
     async with target.lake() as lake:
         await lake.ask("PUT", f"/eustress/spaces/{space}/policy", body=BY_HAND)
-        before_mb = _memory_mb(pid := _pid_of(await status(), space))
+        before_mb = _memory_mb(pid := await _process_of(status, space))
         meter = Meter(target)
         await stream_blocks(lake, space, blocks_of(scene_lines(entities)))
         figures = meter.figures(entities)
@@ -62,12 +64,16 @@ async def run_scene(target: Target, status: Status, *, entities: int, console: C
     return figures
 
 
-def _pid_of(topology: Mapping[str, Any], space: str) -> int:
-    """Of the process that has the space. Raises ClientError."""
-    shard = Layout.parse(topology["layouts"]["eustress"]).shard_of(space)
-    for known in topology["shards"]:
-        if known["kind"] == "eustress" and str(known["index"]) == shard:
-            return int(known["pid"])
+async def _process_of(status: Status, space: str) -> int:
+    """The pid of the process that has a space. Which there are is told by pings, and one that is busy starting may miss one.
+    Raises ClientError."""
+    for _ in range(LOOKS):
+        topology = await status()
+        shard = Layout.parse(topology["layouts"]["eustress"]).shard_of(space)
+        for known in topology["shards"]:
+            if known["kind"] == "eustress" and str(known["index"]) == shard and known["pid"]:
+                return int(known["pid"])
+        await asyncio.sleep(LOOK_S)
     raise ClientError(f"no process has {space}")
 
 
