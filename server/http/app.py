@@ -226,4 +226,5 @@ async def serve_socket(request: web.Request) -> web.StreamResponse:
         await connection.run(bearer(request), local=_may_be_local(request))
     finally:
         gateway.closed(connection)
+        ws.gone()
     return ws

@@ -17,7 +17,7 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from actors.runtime.errors import BadRequest, Internal
-from server.http.guard import Guard, Phase, Progress, Seat
+from server.http.guard import NOBODY, Guard, Phase, Progress, Seat
 from server.http.headers import secure
 from server.http.problems import problem, problem_response
 
@@ -62,6 +62,8 @@ class GuardedConnection(RequestHandler):
         self._wire = None
         self._guard.leave(self.seat)
         super().connection_lost(exc)
+        # What refers back to this would wait for the collector, and a storm of connections with it.
+        self._data_received_cb, self.seat.wire = None, NOBODY
 
     def data_received(self, data: bytes) -> None:
         """Bytes of the client. For a WebSocket this costs one comparison."""

@@ -55,6 +55,20 @@ class Wire(Protocol):
         """What is waited for from the client now; None where it has nothing to do."""
 
 
+class Nobody:
+    """The wire of a seat whose connection is gone."""
+
+    def cut(self) -> None:
+        """It is."""
+
+    def progress(self) -> Progress | None:
+        """None."""
+        return None
+
+
+NOBODY: Final = Nobody()
+
+
 class Seat:
     """One connection."""
 

@@ -78,12 +78,12 @@ class Witness:
 
 
 def pids_of(data_dir: Path, url: str) -> list[int]:
-    """The gateways and the shards of a running server, by its own word."""
+    """The gateways and the shards of a running server, by its own word; not those of one entity, which come and go."""
     token = (data_dir / "admin.token").read_text().strip()
     status = httpx.get(
         f"{url}/api/admin/topology", headers={"Authorization": f"Bearer {token}"}, timeout=30
     ).json()  # fmt: skip
-    return [each["pid"] for each in (*status["gateways"], *status["shards"])]
+    return [each["pid"] for each in (*status["gateways"], *status["shards"]) if "entity" not in each]
 
 
 def rss_mib(pids: list[int]) -> list[float]:
