@@ -63,6 +63,8 @@ GATEWAY_CONNECTIONS: Final = 5
 """Of a gateway: what it looks up, what it reads of the lake (storage/eustress_queries.py), what it scrubs."""
 LAKE_CONNECTIONS: Final = 3
 """Of the lake's worker and its child."""
+AUDIO_CONNECTIONS: Final = 4
+"""Of two audio devices, which are actors of their own."""
 CONNECTIONS_SPARE: Final = 10
 """For operators' psql, migrations, superuser_reserved_connections."""
 
@@ -205,7 +207,7 @@ class Server:
         layouts = layouts_of(settings)
         shards = sum(layout.shards for kind, layout in layouts.items() if kind not in WORKERS)
         gateways = settings.gateways * (GATEWAY_CONNECTIONS + settings.eustress_exports)
-        needed = 2 * shards + gateways + LAKE_CONNECTIONS + 2 + CONNECTIONS_SPARE
+        needed = 2 * shards + gateways + LAKE_CONNECTIONS + AUDIO_CONNECTIONS + 2 + CONNECTIONS_SPARE
         connection = await connect(dsn, application_name="sangha serve")
         try:
             limit = int(await connection.fetchval("SHOW max_connections"))

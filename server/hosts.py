@@ -31,6 +31,7 @@ from actors.runtime.ports import Fenced, StoreDown
 from actors.runtime.shard import Shard, ShardLimits
 from actors.runtime.wire import Follow
 from actors.space.entity import SpaceKind, SpaceLimits
+from server.deployment import ASKED
 from server.host import Host, Links, SystemClock, sealer
 from server.http.tls import FILE as TLS_FILE
 from server.metrics import reports
@@ -90,6 +91,8 @@ def kind_of(name: str, settings: Settings) -> EntityKind:
                 scene_bytes=settings.eustress_scene_bytes,
             )
         )
+    if name in ("audio_session", "audio", "prayer_wheel"):
+        return _vajra(name, settings)
     return PractitionerKind(
         PractitionerLimits(
             runs_per_day=settings.ritual_runs_per_day,
@@ -97,6 +100,21 @@ def kind_of(name: str, settings: Settings) -> EntityKind:
             unlimited=settings.lab,
         )
     )
+
+
+def _vajra(name: str, settings: Settings) -> EntityKind:
+    """One of Vajra.Stream's kinds; only who needs it pays for it."""
+    if name == "audio_session":
+        from actors.audio_session.entity import AudioSessionKind
+
+        return AudioSessionKind()
+    if name == "audio":
+        from actors.audio.entity import AudioKind
+
+        return AudioKind()
+    from actors.prayer.entity import PrayerWheelKind
+
+    return PrayerWheelKind()
 
 
 class ShardHost(Host):
@@ -331,16 +349,15 @@ class CoordinatorHost(Host):
         return [name for name in names if name != ray_actors.COORDINATOR]
 
     async def _wake(self) -> None:
-        """Start the shards of sleeping ``own`` entities whose alarm is due; their own alarm clock does the rest."""
-        own = [kind for kind, layout in self.deployment.layouts.items() if layout.own]
-        if not own:
-            return
+        """Start the shards of sleeping entities whose alarm is due, ``own`` ones and those of kinds that start when needed;
+        their own alarm clock does the rest."""
+        sleepers = [kind for kind, layout in self.deployment.layouts.items() if layout.own or kind in ASKED]
         try:
-            due = await self.beat.due_entities(own)
+            due = await self.beat.due_entities(sleepers)
         except StoreDown:
             return
-        for kind, entity in due:
-            await asyncio.to_thread(self.placement.start_shard, self.placement.spec_of(kind, entity))
+        for spec in {self.placement.spec_of(kind, entity) for kind, entity in due}:
+            await asyncio.to_thread(self.placement.start_shard, spec)
 
     async def _halt(self) -> None:
         names = await self._targets()

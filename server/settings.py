@@ -6,17 +6,24 @@ lists them), a line in ``.env``, its default here. Actors get the path of a 0600
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import Annotated, Final, Self
 
+import orjson
 from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from actors.audio.values import MAX_VOLUME, SAMPLE_RATE
 from server.http.forwarded import Trusted
 from server.listening import Listen, all_of, is_loopback
 
 PLACEMENT: Final = re.compile(r"own|shared:[1-9][0-9]{0,3}")
+API_V1: Final = "/api/v1"
+FREQUENCY_MAX_HZ: Final = 20_000
+BLESSING_MAX: Final = 32
+"""As many as a session's ``frequencies``."""
 
 
 class Settings(BaseSettings):
@@ -73,6 +80,9 @@ class Settings(BaseSettings):
     placement_space: str = Field("shared:1", description="'own' or 'shared:N' Ray actors for collective spaces")
     placement_ritual: str = Field("shared:1", description="'own' or 'shared:N' Ray actors for rituals' catalog entries")
     placement_eustress: str = Field("own", description="'own' or 'shared:N' Ray actors for Eustress spaces")
+    placement_audio_session: str = Field("shared:1", description="'own' or 'shared:N' Ray actors for audio sessions")
+    placement_audio: str = Field("own", description="'own' or 'shared:N' Ray actors for audio devices")
+    placement_prayer_wheel: str = Field("shared:1", description="'own' or 'shared:N' Ray actors for prayer wheels")
     sandboxes: int = Field(2, ge=1, le=256, description="ritual sandboxes, a Ray actor each")
     link_tls: bool = Field(False, description="TLS on links between nodes")
 
@@ -164,6 +174,70 @@ class Settings(BaseSettings):
         20, gt=0, le=60, description="longest wait for the language model, retries included"
     )
     oracle_tokens_per_day: int = Field(200_000, ge=0, description="tokens that the oracle may use up in a day (UTC)")
+    sample_rate: int = Field(
+        SAMPLE_RATE,
+        validation_alias=AliasChoices("sample_rate", "SANGHA_SAMPLE_RATE", "SAMPLE_RATE"),
+        description="samples a second of all that sounds; 44100 and no other",
+    )
+    audio_device: str = Field(
+        "default",
+        min_length=1,
+        max_length=200,
+        validation_alias=AliasChoices("audio_device", "SANGHA_AUDIO_DEVICE", "AUDIO_DEVICE"),
+        description="the sound device of the server: its name or index as `sangha devices` lists it",
+    )
+    max_volume: float = Field(
+        MAX_VOLUME,
+        gt=0,
+        le=MAX_VOLUME,
+        validation_alias=AliasChoices("max_volume", "SANGHA_MAX_VOLUME", "MAX_VOLUME"),
+        description="ceiling of every volume, linear peak; at most 0.8 (-1.94 dBFS)",
+    )
+    prayer_bowl_mode: bool = Field(
+        True,
+        validation_alias=AliasChoices("prayer_bowl_mode", "SANGHA_PRAYER_BOWL_MODE", "PRAYER_BOWL_MODE"),
+        description="whether what sounds is a singing bowl where nobody says",
+    )
+    prayer_bowl_harmonics: bool = Field(
+        True,
+        validation_alias=AliasChoices("prayer_bowl_harmonics", "SANGHA_PRAYER_BOWL_HARMONICS", "PRAYER_BOWL_HARMONICS"),
+        description="whether a bowl has its modes above the lowest pair",
+    )
+    prayer_bowl_envelopes: bool = Field(
+        True,
+        validation_alias=AliasChoices("prayer_bowl_envelopes", "SANGHA_PRAYER_BOWL_ENVELOPES", "PRAYER_BOWL_ENVELOPES"),
+        description="whether a bowl fades after it is struck; without, it hums",
+    )
+    blessing_frequencies: Annotated[tuple[float, ...], NoDecode] = Field(
+        (7.83, 136.1, 528, 639, 741),
+        validation_alias=AliasChoices("blessing_frequencies", "SANGHA_BLESSING_FREQUENCIES", "BLESSING_FREQUENCIES"),
+        description="the blessing chord in Hz, comma-separated or a JSON list",
+    )
+    hardware_level: int = Field(
+        2,
+        ge=0,
+        le=5,
+        validation_alias=AliasChoices("hardware_level", "SANGHA_HARDWARE_LEVEL", "HARDWARE_LEVEL"),
+        description="level of the hardware that is there, as the seed counts it",
+    )
+    amplifier_connected: bool = Field(
+        False,
+        validation_alias=AliasChoices("amplifier_connected", "SANGHA_AMPLIFIER_CONNECTED", "AMPLIFIER_CONNECTED"),
+        description="whether an amplifier is connected, where none can be asked",
+    )
+    audio_sessions: int = Field(100, ge=1, description="audio sessions that one practitioner keeps")
+    api_v1_str: str = Field(
+        API_V1,
+        validation_alias=AliasChoices("api_v1_str", "SANGHA_API_V1_STR", "API_V1_STR"),
+        description="prefix of the paths of Vajra.Stream; `/api/v1` and no other",
+    )
+    project_name: str = Field(
+        "Vajra.Stream API",
+        min_length=1,
+        max_length=100,
+        validation_alias=AliasChoices("project_name", "SANGHA_PROJECT_NAME", "PROJECT_NAME"),
+        description="what `/` calls itself to clients of Vajra.Stream",
+    )
     traces_url: str | None = Field(
         None, description="OTLP/HTTP endpoint that OpenTelemetry traces are sent to, such as http://127.0.0.1:4318"
     )
@@ -190,7 +264,15 @@ class Settings(BaseSettings):
             )
         return value
 
-    @field_validator("placement_practitioner", "placement_space", "placement_ritual", "placement_eustress")
+    @field_validator(
+        "placement_practitioner",
+        "placement_space",
+        "placement_ritual",
+        "placement_eustress",
+        "placement_audio_session",
+        "placement_audio",
+        "placement_prayer_wheel",
+    )
     @classmethod
     def _placement(cls, value: str) -> str:
         if not PLACEMENT.fullmatch(value):
@@ -214,6 +296,42 @@ class Settings(BaseSettings):
     def _key_of_32_bytes(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", value.get_secret_value()):
             raise ValueError("must be 64 hex digits (32 bytes)")
+        return value
+
+    @field_validator("sample_rate")
+    @classmethod
+    def _one_rate(cls, value: int) -> int:
+        if value != SAMPLE_RATE:
+            raise ValueError(f"must be {SAMPLE_RATE}: all sound is made at this rate")
+        return value
+
+    @field_validator("api_v1_str")
+    @classmethod
+    def _one_prefix(cls, value: str) -> str:
+        if value != API_V1:
+            raise ValueError(f"must be {API_V1}: clients find the paths there")
+        return value
+
+    @field_validator("blessing_frequencies", mode="before")
+    @classmethod
+    def _list_of_numbers(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        text = value.strip()
+        if not text.startswith("["):
+            return tuple(part.strip() for part in text.split(",") if part.strip())
+        try:
+            return orjson.loads(text)
+        except orjson.JSONDecodeError as wrong:
+            raise ValueError("is no JSON list") from wrong
+
+    @field_validator("blessing_frequencies")
+    @classmethod
+    def _can_sound(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if not 1 <= len(value) <= BLESSING_MAX:
+            raise ValueError(f"must be 1 to {BLESSING_MAX} frequencies")
+        if not all(math.isfinite(hz) and 0 < hz <= FREQUENCY_MAX_HZ for hz in value):
+            raise ValueError(f"must be above 0 and at most {FREQUENCY_MAX_HZ} Hz")
         return value
 
     @field_validator("oracle_url", "traces_url")

@@ -34,6 +34,8 @@ LIMITS: dict[str, Callable[[], Awaitable[None]]] = {}
 
 MORE_THAN_MAY_BE = "unit/test_eustress_entity.py::test_what_is_more_than_may_be_is_refused_and_changes_nothing"
 ELSEWHERE = {
+    "audio_sessions": "integration/test_http_vajra_sessions_fake.py::test_so_many_sessions_are_kept_and_one_that_goes_makes_room",
+    "max_volume": "unit/test_audio_session_entity.py::test_no_volume_is_above_the_servers",
     "shard_queue": "unit/test_shard.py::test_a_full_queue_refuses_and_an_answer_makes_room",
     "live_entities": "unit/test_shard.py::test_the_cap_on_live_entities_puts_the_longest_idle_to_rest_or_refuses",
     "outbox_bytes": "integration/test_gateway_fake.py::test_a_client_that_stops_reading_is_closed_and_hurts_nobody",
@@ -61,6 +63,8 @@ host port data_dir database_url ray_address listen tls_certificate tls_key gatew
 trusted_proxies local_user sacred_encryption_key old_encryption_keys log_level placement_practitioner placement_space
 placement_ritual sandboxes link_tls deflate passivate_after_s checkpoint_every ask_timeout_s openrouter_api_key oracle_url
 oracle_model traces_url traces_ratio drain_s placement_eustress eustress_archive_dir
+placement_audio_session placement_audio placement_prayer_wheel sample_rate audio_device prayer_bowl_mode prayer_bowl_harmonics
+prayer_bowl_envelopes blessing_frequencies hardware_level amplifier_connected api_v1_str project_name
 """
 """What to serve, where and how; ``ask_timeout_s`` and ``drain_s`` end waits of the server's own."""
 
