@@ -4,8 +4,8 @@
 handed around as sound: a gateway, a device and a file each make it from the recipe and the position.
 
 A voice begins and ends with a fade of ``values.FADE_S``. A change while something sounds (another frequency, another volume) is
-a voice that ends and one that begins at the same position: a crossfade. What was before stays in the recipe, so a position
-that is heard again sounds the same.
+a voice that ends ``FADE_S`` after the position at which the other begins: a crossfade. What was before stays in the recipe, so
+a position that is heard again sounds the same.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from actors.audio.values import VOICES_MAX, Duration, Frequency, Level, Position, Share
+from actors.audio.values import STRIKES_MIN_S, VOICES_MAX, Duration, Frequency, Level, Position, Share
 from actors.runtime.entity import Struct
 
 
@@ -45,6 +45,11 @@ class Bowl(Voice, frozen=True, kw_only=True, tag="bowl"):
     harmonic_strength: Share = 0.5
     modulation_depth: Share = 0.0
     strike_every_s: Annotated[float, Meta(ge=0, le=3_600)] = 20.0
+
+    def __post_init__(self) -> None:
+        """ValueError for strikes closer than ``values.STRIKES_MIN_S``."""
+        if 0 < self.strike_every_s < STRIKES_MIN_S:
+            raise ValueError(f"strike_every_s: 0 (struck once) or at least {STRIKES_MIN_S}")
 
 
 class Binaural(Voice, frozen=True, kw_only=True, tag="binaural"):

@@ -20,6 +20,8 @@ AUDIBLE_HZ: Final = 20.0
 """Below, a tone cannot be heard: it modulates a carrier instead, and the answer says so."""
 CARRIER_HZ: Final = 136.1
 """What a tone below ``AUDIBLE_HZ`` modulates where nobody named a carrier."""
+STRIKES_MIN_S: Final = 0.1
+"""Between two strikes of a bowl: longer than the touch of the mallet (``FADE_S``)."""
 VOICES_MAX: Final = 64
 """Of one recipe. A singing bowl is one voice of eleven modes."""
 DURATION_MAX_S: Final = 86_400
