@@ -28,6 +28,7 @@ FLOOR_DB: Final = -80.0
 """dBFS below which there is no peak, and a band is 0."""
 _RANGE_DB: Final = -60.0
 """Below the greatest peak's amplitude by so much there is no peak."""
+_SHORTEST: Final = 16
 _LOBE: Final = 2
 """A Hann window's main lobe is so many bins wide to each side."""
 
@@ -43,16 +44,32 @@ class Spectrum(NamedTuple):
 
 def spectrum(samples: NDArray[Any], rate: int) -> Spectrum:
     """Of (count,) or (count, channels) samples in −1..1. Channels are measured apart: a tone in one ear counts as it is there,
-    one in both (within half a bin) once, at its greatest. Fewer than 8 samples, or silence: no peaks, bands of 0."""
+    one in both (within half a bin) once, at its greatest. Fewer than 16 samples, or silence: no peaks, bands of 0."""
+    magnitudes, bin_hz = _magnitudes(samples), rate / max(len(samples), 1)
+    if magnitudes.shape[1] == 1:
+        return Spectrum((), (), (0.0,) * BANDS)
+    kept = _merged([peak for each in magnitudes for peak in _peaks(each)])[:PEAKS_MAX]
+    frequencies = tuple(bin_ * bin_hz for _, bin_ in kept)
+    return Spectrum(frequencies, tuple(level for level, _ in kept), _bands(magnitudes.max(axis=0), bin_hz))
+
+
+def linear_bands(samples: NDArray[Any], rate: int, count: int = BANDS, top_hz: float = 1_000.0) -> tuple[float, ...]:
+    """The greatest linear amplitude in each of ``count`` bands of equal width from 0 to ``top_hz``; samples as ``spectrum``'s."""
+    magnitude = _magnitudes(samples).max(axis=0)
+    if len(magnitude) < 2:
+        return (0.0,) * count
+    edges = np.linspace(0.0, top_hz, count + 1) * 2 * (len(magnitude) - 1) / rate
+    return tuple(_greatest(magnitude, edges).tolist())
+
+
+def _magnitudes(samples: NDArray[Any]) -> Reals:
+    """(channels, bins): a sine of amplitude A on a bin is A there."""
     channels = np.atleast_2d(np.asarray(samples, dtype=np.float64).T)
     count = channels.shape[1]
-    if count < 8:
-        return Spectrum((), (), (0.0,) * BANDS)
-    magnitudes = np.abs(np.fft.rfft(channels * _hann(count))) * (4 / count)
-    found: list[tuple[float, float]] = [peak for each in magnitudes for peak in _peaks(each)]
-    kept = _merged(found)[:PEAKS_MAX]
-    frequencies = tuple(bin_ * rate / count for _, bin_ in kept)
-    return Spectrum(frequencies, tuple(level for level, _ in kept), _bands(magnitudes.max(axis=0), rate / count))
+    if count < _SHORTEST:
+        return np.zeros((len(channels), 1))
+    found: Reals = np.abs(np.fft.rfft(channels * _hann(count))) * (4 / count)
+    return found
 
 
 def _peaks(magnitude: Reals) -> list[tuple[float, float]]:
@@ -99,16 +116,19 @@ def _merged(found: list[tuple[float, float]]) -> list[tuple[float, float]]:
 
 
 def _bands(magnitude: Reals, bin_hz: float) -> tuple[float, ...]:
-    """The greatest magnitude of each band, also between bins: low bands are narrower than a bin."""
-    edges = np.geomspace(*BAND_EDGES_HZ, BANDS + 1) / bin_hz
-    last = len(magnitude) - 1
-    at_edges = np.interp(edges, np.arange(last + 1), magnitude, right=0.0)
-    found = np.maximum(at_edges[:-1], at_edges[1:])
-    for band, (low, high) in enumerate(zip(np.ceil(edges[:-1]), np.ceil(edges[1:]), strict=True)):
-        if low < high and low <= last:
-            found[band] = max(found[band], magnitude[int(low) : int(high)].max())
+    found = _greatest(magnitude, np.geomspace(*BAND_EDGES_HZ, BANDS + 1) / bin_hz)
     decibels = 20 * np.log10(np.maximum(found, 1e-12))
     return tuple(np.clip(1 - decibels / FLOOR_DB, 0.0, 1.0).tolist())
+
+
+def _greatest(magnitude: Reals, edges: Reals) -> Reals:
+    """The greatest magnitude between each two edges (in bins), also between bins: low bands are narrower than a bin."""
+    at_edges = np.interp(edges, np.arange(len(magnitude)), magnitude, right=0.0)
+    found: Reals = np.maximum(at_edges[:-1], at_edges[1:])
+    for band, (low, high) in enumerate(zip(np.ceil(edges[:-1]), np.ceil(edges[1:]), strict=True)):
+        if low < min(high, len(magnitude)):
+            found[band] = max(found[band], magnitude[int(low) : int(high)].max())
+    return found
 
 
 @lru_cache(maxsize=4)
