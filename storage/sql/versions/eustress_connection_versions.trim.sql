@@ -1,12 +1,15 @@
 -- At most $4 rows of the space $1 go that ended before $2 (and not before $3) and that no snapshot shows, the oldest first; and of
 -- what is not there since before $2, the word that it is not.
+-- The array: see eustress_entity_versions.trim.sql.
+WITH shown AS MATERIALIZED (
+    SELECT coalesce(array_agg(version ORDER BY version), '{}') AS versions FROM eustress_markers WHERE space_name = $1
+)
 DELETE FROM eustress_connection_versions v
 USING (
     (SELECT e.tableoid AS part, e.ctid AS place FROM eustress_connection_versions e
      WHERE e.space_name = $1 AND e.ended_at < $2 AND e.ended_at >= coalesce($3, '-infinity'::timestamptz)
-        AND (e.strength IS NULL OR NOT EXISTS (
-            SELECT FROM eustress_markers m
-            WHERE m.space_name = $1 AND m.version >= e.since AND m.version < e.until))
+        AND (e.strength IS NULL
+            OR width_bucket(e.since - 1, (SELECT versions FROM shown)) = width_bucket(e.until - 1, (SELECT versions FROM shown)))
      ORDER BY e.ended_at LIMIT $4)
     UNION ALL
     (SELECT e.tableoid, e.ctid FROM eustress_connection_versions e
