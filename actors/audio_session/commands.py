@@ -6,13 +6,13 @@ gateway found to be a member (``as_member``) may see it and listen.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from msgspec import UNSET, Meta, UnsetType
 
 from actors.audio.values import DURATION_MAX_S, AudioType, DeviceName, Frequency, Level
 from actors.audio.values import Share as Part
-from actors.runtime.codec import Uuid
+from actors.runtime.codec import CommandCodec, Uuid
 from actors.runtime.entity import Struct
 
 Name = Annotated[str, Meta(max_length=255)]
@@ -51,6 +51,8 @@ class CreateSession(Command, frozen=True, kw_only=True, tag="create"):
     device: DeviceName | None = None
     """Where it sounds beside those who listen; with ``hardware_enabled`` and no name: ``default``."""
     space: Uuid | None = None
+    published: bool = False
+    """Made by the published client's request: start and stop answer it with ``status: success``."""
 
 
 class UpdateSession(Command, frozen=True, kw_only=True, tag="update"):
@@ -101,3 +103,6 @@ class Listen(Command, frozen=True, kw_only=True, tag="listen"):
 
 
 AnyCommand = CreateSession | UpdateSession | Start | Pause | Stop | Share | Delete | GetSession | Listen
+
+codec: Final[CommandCodec[AnyCommand]] = CommandCodec(AnyCommand)
+encode: Final = codec.encode

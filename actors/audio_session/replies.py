@@ -45,4 +45,5 @@ class AudioSession(Struct, frozen=True, kw_only=True):
     elapsed_time: int
     recipe: Recipe
     timeline: Timeline
+    published: Annotated[bool, Meta(description="made by the published client's request")] = False
     notes: Annotated[tuple[str, ...], Meta(description="such as: 7.83 Hz cannot be heard; it modulates 136.1 Hz")] = ()

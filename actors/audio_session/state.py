@@ -1,0 +1,144 @@
+"""The state of an audio session: the fold of its events, and what its sound device still has to be told. Pure.
+
+What always holds: a running session has an anchor, and no other has one; what was told to the device, and what is being told,
+lead to what it should do: one order at a time, so that none overtakes another, and what changed meanwhile is told at once after.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from msgspec import structs
+
+from actors.audio import commands as audio
+from actors.audio.recipe import Recipe
+from actors.audio.timeline import Timeline
+from actors.audio_session import events as e
+from actors.runtime.codec import Codec
+from actors.runtime.entity import NOTHING_OWED, Address, Agenda, Effect, Struct
+
+END: Final = "end"
+GUEST: Final = "guest"
+LEAD_S: Final = 0.3
+"""From a start, or a change of sound, to when it is heard: longer than what lies ready ahead in a player."""
+SHARED_LEAD_S: Final = 1.5
+"""Where a space listens: by then the farthest of them has it."""
+
+
+class Playing(Struct, frozen=True, kw_only=True):
+    """What the device is to sound."""
+
+    recipe: Recipe
+    timeline: Timeline
+
+
+class Order(Struct, frozen=True, kw_only=True):
+    """What the device is being told. ``playing`` None: nothing."""
+
+    number: int
+    device: str
+    owner: str
+    playing: Playing | None
+
+    @property
+    def effect(self) -> str:
+        """Its id."""
+        return f"device-{self.number}"
+
+
+class SessionState(Struct, frozen=True, kw_only=True):
+    """A session; None before it was created and after it was deleted."""
+
+    id: str
+    session: e.Session | None = None
+    deleted: bool = False
+    order: Order | None = None
+    orders: int = 0
+    told: Playing | None = None
+    device_error: str | None = None
+
+
+codec: Final[Codec[SessionState]] = Codec(SessionState, e.FORMAT)
+
+
+def lead(session: e.Session) -> timedelta:
+    """How far ahead it begins to sound."""
+    return timedelta(seconds=LEAD_S if session.space is None else SHARED_LEAD_S)
+
+
+def position(session: e.Session, now: datetime) -> float:
+    """Seconds from its beginning."""
+    return session.timeline.at(now, session.recipe.duration_s)
+
+
+def ends_at(session: e.Session) -> datetime | None:
+    """When it will be over by itself; None while it stands."""
+    return session.timeline.ends_at(session.recipe.duration_s)
+
+
+def current(session: e.Session, now: datetime) -> e.Session:
+    """The session as it is now: completed, where its end is past and the alarm has only not come yet."""
+    end = ends_at(session)
+    if end is None or now < end:
+        return session
+    whole = Timeline(position_s=session.recipe.duration_s)
+    return structs.replace(session, status="completed", timeline=whole, stopped_at=end, updated_at=end)
+
+
+def evolve(state: SessionState, event: e.SessionEvent) -> SessionState:
+    """The state after the event."""
+    match event:
+        case e.DeviceAnswered():
+            if state.order is None or state.order.effect != event.effect:
+                return state
+            told = state.order.playing
+            after = structs.replace(state, order=None, told=told, device_error=event.error)
+            return _ordered(after, state.order.device, state.order.owner)
+        case e.Deleted():
+            known = state.session
+            after = structs.replace(state, session=None, deleted=True, device_error=None)
+            return after if known is None else _ordered(after, known.device, known.owner)
+    after = structs.replace(state, session=event.session)
+    return _ordered(after, event.session.device, event.session.owner)
+
+
+def _ordered(state: SessionState, device: str | None, owner: str) -> SessionState:
+    """With the next order, where the device is not being told anything and should do what it was not told."""
+    wanted = _wanted(state.session)
+    if device is None or state.order is not None or wanted == state.told:
+        return state
+    number = state.orders + 1
+    order = Order(number=number, device=device, owner=owner, playing=wanted)
+    return structs.replace(state, order=order, orders=number)
+
+
+def _wanted(session: e.Session | None) -> Playing | None:
+    if session is None or session.status != "running":
+        return None
+    return Playing(recipe=session.recipe, timeline=session.timeline)
+
+
+def agenda(state: SessionState) -> Agenda:
+    """The end of a running session and of a guest's, and the device's order."""
+    session, alarms = state.session, {}
+    if session is not None and session.expires_at is not None:
+        alarms[GUEST] = session.expires_at
+    if session is not None and (end := ends_at(session)) is not None:
+        alarms[END] = end
+    if not alarms and state.order is None:
+        return NOTHING_OWED
+    effects = {} if state.order is None else {state.order.effect: _effect(state.id, state.order)}
+    return Agenda(alarms=alarms, effects=effects)
+
+
+def _effect(id_: str, order: Order) -> Effect:
+    command: audio.Play | audio.Stop
+    if order.playing is None:
+        command = audio.Stop(voice=id_, owner=order.owner)
+    else:
+        playing = order.playing
+        command = audio.Play(
+            voice=id_, recipe=playing.recipe, timeline=playing.timeline, session=id_, owner=order.owner
+        )
+    return Effect(id=order.effect, target=Address("audio", order.device), command=audio.encode(command))
