@@ -1,0 +1,81 @@
+"""The state of a sound device: its volume and its voices. Each voice has an owner and an end; nothing else ever sounds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Final
+
+from msgspec import structs
+
+from actors.audio.events import FORMAT, AudioEvent, Voice, VoiceBegan, VoicesEnded, VolumeSet
+from actors.audio.recipe import AnyVoice, Binaural, Bowl, Chord, Recipe
+from actors.audio.values import MAX_VOLUME
+from actors.runtime.codec import Codec
+from actors.runtime.entity import Struct
+
+BOWL_MODES: Final = 11
+
+
+class DeviceVoices(Struct, frozen=True, kw_only=True):
+    """See the module. ``voices`` in the order in which they began."""
+
+    volume: float = MAX_VOLUME
+    voices: Mapping[str, Voice] = {}
+
+    @property
+    def next_end(self) -> datetime | None:
+        """When the next voice is at its end."""
+        return min((voice.ends_at for voice in self.voices.values()), default=None)
+
+    def over(self, now: datetime) -> tuple[str, ...]:
+        """The voices that are at their end."""
+        return tuple(id_ for id_, voice in self.voices.items() if voice.ends_at <= now)
+
+
+codec: Final[Codec[DeviceVoices]] = Codec(DeviceVoices, FORMAT)
+
+
+def evolve(state: DeviceVoices, event: AudioEvent) -> DeviceVoices:
+    """The state after the event."""
+    match event:
+        case VoiceBegan(voice=voice):
+            others = {id_: kept for id_, kept in state.voices.items() if id_ != voice.id}
+            return structs.replace(state, voices=others | {voice.id: voice})
+        case VoicesEnded(voices=ended):
+            left = {id_: kept for id_, kept in state.voices.items() if id_ not in ended}
+            return structs.replace(state, voices=left)
+        case VolumeSet(volume=volume):
+            return structs.replace(state, volume=volume)
+
+
+def partials(recipe: Recipe | None) -> int:
+    """How many sines sound at once at most: what it costs to play. Samples count as one."""
+    return 1 if recipe is None else round(at_once(recipe, _partials))
+
+
+def at_once(recipe: Recipe, weigh: Callable[[AnyVoice], float]) -> float:
+    """The greatest sum of the weights of voices that sound at one time."""
+    changes: list[tuple[float, float]] = []
+    for voice in recipe.voices:
+        weight = weigh(voice)
+        ends = recipe.duration_s if voice.ends_s is None else min(voice.ends_s, recipe.duration_s)
+        if ends > voice.begins_s:
+            changes += [(voice.begins_s, weight), (ends, -weight)]
+    most = sounding = 0.0
+    for _, change in sorted(changes):  # at one position those that end come first
+        sounding += change
+        most = max(most, sounding)
+    return most
+
+
+def _partials(voice: AnyVoice) -> int:
+    match voice:
+        case Bowl(harmonics=harmonics):
+            return BOWL_MODES if harmonics else 2
+        case Chord(frequencies=frequencies):
+            return len(frequencies)
+        case Binaural():
+            return 2
+        case _:
+            return 1
