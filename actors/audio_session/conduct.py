@@ -12,11 +12,12 @@ from typing import Any, Final
 import msgspec
 from msgspec import UNSET, UnsetType, structs
 
+from actors.audio.presets import Defaults, Sound
 from actors.audio.timeline import Timeline
 from actors.audio_session import commands as c
 from actors.audio_session import events as e
 from actors.audio_session import showing
-from actors.audio_session.sound import Defaults, Sound, changed, made
+from actors.audio_session.sound import changed, made
 from actors.audio_session.state import END, GUEST, SessionState, current, ends_at, evolve, lead, position
 from actors.runtime.codec import invalid
 from actors.runtime.entity import EVERYTHING, AlarmFired, Context, Decision, EffectDone, Tick

@@ -18,10 +18,10 @@ from datetime import datetime
 from functools import partial
 from typing import Any, ClassVar, Final
 
+from actors.audio.presets import Defaults
 from actors.audio_session import commands as c
 from actors.audio_session import conduct, showing
 from actors.audio_session import events as e
-from actors.audio_session.sound import Defaults
 from actors.audio_session.state import SessionState, agenda, codec, evolve
 from actors.runtime.codec import Kept
 from actors.runtime.entity import SIGNALS, Agenda, Context, Decision, Delete, Published, Push, Row, Upsert

@@ -9,10 +9,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Final
 
+from actors.audio.presets import Sound
 from actors.audio.recipe import Recipe
 from actors.audio.timeline import Timeline
 from actors.audio_session.commands import Status
-from actors.audio_session.sound import Sound
 from actors.runtime.codec import Codec
 from actors.runtime.entity import Struct
 

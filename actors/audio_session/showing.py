@@ -103,6 +103,7 @@ def row(session: e.Session, device_error: str | None) -> dict[str, Any]:
         "updated_at": session.updated_at,
         "started_at": session.started_at,
         "stopped_at": session.stopped_at,
+        "expires_at": session.expires_at,
     }
 
 

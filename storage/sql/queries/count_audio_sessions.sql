@@ -1,0 +1,1 @@
+SELECT count(*) FROM audio_sessions WHERE owner_id = $1::uuid
