@@ -51,11 +51,15 @@ class AudioQueries:
         rows = await self._reader.fetch(statement("queries/audio_session_ids"), owner, limit, gone)
         return [str(row["id"]) for row in rows]
 
-    async def live_audio_sessions(self, owner: str, limit: int) -> list[str]:
-        """Ids of their sessions that are neither stopped nor completed, newest first."""
-        return [
-            str(row["id"]) for row in await self._reader.fetch(statement("queries/live_audio_sessions"), owner, limit)
-        ]
+    async def audible_sessions(self, practitioner: str, limit: int) -> list[tuple[str, bool]]:
+        """Ids of sessions that are neither stopped nor completed, theirs (True) and of spaces that they participate in."""
+        rows = await self._reader.fetch(statement("queries/audible_sessions"), practitioner, limit)
+        return [(str(row["id"]), row["own"]) for row in rows]
+
+    async def participates(self, space: str, practitioner: str) -> bool:
+        """Whether an account is a participant of an open space. (A guest has no row.)"""
+        row = await self._reader.fetchrow(statement("queries/participates"), space, practitioner)
+        return row is not None and bool(row["participates"])
 
     def _session(self, row: Any) -> dict[str, Any]:
         found = {name: str(value) if isinstance(value, UUID) else value for name, value in dict(row).items()}
