@@ -1,4 +1,4 @@
-"""What is still to be done in other entities about accounts that are gone: departures, names in stored events, rituals.
+"""What is still to be done in other entities about accounts that are gone: departures, names in stored events, rituals, wheels.
 
 The deletion itself tells every space that was known when it was asked for, durably (``actors.practitioner.leaving``). What it
 could not know (a join that was under way, more spaces than one command names) stands in tables: rows of ``space_members``
@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from actors.practitioner import commands as practitioner
+from actors.prayer import commands as prayer
 from actors.ritual import commands as ritual
 from actors.runtime.entity import Address
 from actors.runtime.errors import SanghaError
@@ -53,9 +54,11 @@ async def farewells_of(gateway: Gateway, who: str) -> tuple[practitioner.Farewel
     """Whom an account's deletion has to tell, as far as is known now and fits. Raises StoreDown."""
     depart = space.encode(space.Depart(practitioner=who))
     orphan = ritual.encode(ritual.Orphan())
+    told = [practitioner.Farewell(target=Address("prayer_wheel", who), command=prayer.encode(prayer.Erase()))]
+    told = told if await gateway.queries.has_wheel(who) else []
     spaces = [row["space_id"] for row in await gateway.queries.memberships(who, FAREWELLS_MAX)]
     rituals = await gateway.queries.unpublished(who, FAREWELLS_MAX)
-    told = [practitioner.Farewell(target=Address("space", id_), command=depart) for id_ in spaces]
+    told += [practitioner.Farewell(target=Address("space", id_), command=depart) for id_ in spaces]
     told += [practitioner.Farewell(target=Address("ritual", id_), command=orphan) for id_ in rituals]
     return tuple(told[:FAREWELLS_MAX])
 
@@ -116,7 +119,11 @@ class Erasure:
         orphans = await self._listed(self._gateway.queries.orphans(who, RITUALS_MAX))
         for id_ in orphans or ():
             done &= await self._done(self._ask(Address("ritual", id_), ritual.encode(ritual.Orphan())), f"ritual {id_}")
-        return done and found is not None and orphans is not None
+        stray = await self._listed(self._gateway.queries.stray_wheels(who))
+        for id_ in stray or ():
+            erase = self._ask(Address("prayer_wheel", id_), prayer.encode(prayer.Erase()))
+            done &= await self._done(erase, f"prayer wheel {id_}")
+        return done and None not in (found, orphans, stray)
 
     async def _listed(self, query: Awaitable[Sequence[Any]]) -> Sequence[Any] | None:
         """What storage says; None where it does not."""

@@ -193,6 +193,26 @@ class Queries(Protocol):
     async def authored(self, author: str, limit: int, after: str | None = None) -> Any:
         """All rituals of an author, by id."""
 
+    async def accumulations(
+        self,
+        practitioner: str,
+        limit: int,
+        before: str | None = None,
+        *,
+        dedicated: bool | None = None,
+        only: str | None = None,
+    ) -> Any:
+        """What a practitioner accumulated with their prayer wheel, newest first."""
+
+    async def has_wheel(self, practitioner: str) -> bool:
+        """Whether a practitioner ever turned a prayer wheel."""
+
+    async def stray_wheels(self, practitioner: str) -> Any:
+        """The prayer wheel of an account that is gone, where it is still there."""
+
+    async def audible_sessions(self, practitioner: str, limit: int) -> Any:
+        """Audio sessions (and whether they are their own) that a practitioner may hear and that have not ended."""
+
     async def journal(self, kind: str, entity: str, after: int, limit: int) -> Any:
         """Events of an entity, opened."""
 

@@ -307,14 +307,15 @@ def _checked(table: str, values: Mapping[str, Any]) -> Mapping[str, Any]:
 def _with_whom_they_referred_to(
     before: dict[str, dict[str, dict[str, Any]]], writes: Sequence[TableWrites]
 ) -> dict[str, dict[str, dict[str, Any]]]:
-    """The tables without what goes with deleted practitioners."""
-    gone = {row_id for part in writes if part.table == "practitioners" for row_id in part.deletes}
-    owned = [name for name, shape in TABLES.items() if "practitioners" in shape.references.values()] if gone else []
-    kept = {
-        name: {id_: row for id_, row in before[name].items() if str(row.get("practitioner_id")) not in gone}
-        for name in owned
-    }
-    return before | kept
+    """The tables without what goes with deleted practitioners, or with their wheels."""
+    after = dict(before)
+    for part in writes:
+        gone = set(part.deletes)
+        for name, shape in TABLES.items() if gone else ():
+            if shape.references.get("practitioner_id") == part.table:
+                rows = after[name].items()
+                after[name] = {id_: row for id_, row in rows if str(row["practitioner_id"]) not in gone}
+    return after
 
 
 def _check_references(

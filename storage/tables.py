@@ -60,6 +60,14 @@ TABLES: Final[Mapping[str, Table]] = {
         references={"practitioner_id": "practitioners"},
         insert_only=True,
     ),
+    "audio_sessions": _table(
+        "id owner_id space_id name intention status duration audio_type frequencies prayer_bowl_mode metadata volume"
+        " astrology_enabled hardware_enabled visuals_enabled device published position_s anchor_at recipe notes created_at"
+        " updated_at started_at stopped_at expires_at",
+        "id owner_id duration audio_type frequencies volume recipe",
+        sealed="metadata",
+        sealed_text="name intention",
+    ),
     "auth_sessions": _table(
         "id practitioner_id token_hash created_at expires_at revoked_at service name",
         "id practitioner_id token_hash expires_at",
@@ -97,6 +105,16 @@ TABLES: Final[Mapping[str, Table]] = {
         sealed_text="interpretation",
         references={"session_id": "ritual_sessions", "practitioner_id": "practitioners"},
         insert_only=True,
+    ),
+    "prayer_accumulations": _table(
+        "id practitioner_id mantra intention rotations began_at updated_at dedicated_at dedication dedication_id",
+        "id practitioner_id mantra began_at",
+        sealed_text="mantra intention dedication",
+        references={"practitioner_id": "prayer_wheels"},
+    ),
+    "prayer_wheels": _table(
+        "id rotations created_at updated_at spinning rate_mrpm spin_began_at spin_ends_at spin_angle",
+        "id created_at",
     ),
     "practitioners": _table(
         "id email password_hash spiritual_name archetypal_preferences energy_alignments privacy_level sacred_path"

@@ -43,7 +43,10 @@ Chunks = AsyncIterator[bytes]
 
 
 class Export(msgspec.Struct, kw_only=True):
-    """All that is held. ``messages`` are what the caller said in spaces; ``journal`` is their own events, all of them."""
+    """All that is held. ``messages`` are what the caller said in spaces; ``journal`` is their own events, all of them.
+
+    ``prayers``: what they accumulated with their prayer wheel, ``prayer_journal``: the wheel's events.
+    """
 
     format: int
     exported_at: datetime
@@ -53,6 +56,8 @@ class Export(msgspec.Struct, kw_only=True):
     runs: list[dict[str, Any]]
     insights: list[dict[str, Any]]
     rituals: list[dict[str, Any]]
+    prayers: list[dict[str, Any]]
+    prayer_journal: list[dict[str, Any]]
     spaces: list[dict[str, Any]]
     messages: list[dict[str, Any]]
     journal: list[dict[str, Any]]
@@ -105,6 +110,8 @@ async def document(request: web.Request, who: str, session: str, profile: bytes)
         "runs": _paged(lambda last: queries.runs(who, PAGE, last)),
         "insights": _paged(lambda last: queries.insights(who, None, PAGE, last)),
         "rituals": _rituals(request, who),
+        "prayers": _paged(lambda last: queries.accumulations(who, PAGE, last)),
+        "prayer_journal": _journal(request, who, "prayer_wheel"),
         "spaces": _spaces(request, who),
         "messages": _messages(request, who),
         "journal": _journal(request, who),
@@ -165,8 +172,8 @@ async def _said(request: web.Request, space: str, who: str) -> AsyncIterator[Any
         after = rows[-1].seq if len(rows) == EVENTS else after + WINDOW
 
 
-async def _journal(request: web.Request, who: str) -> AsyncIterator[Any]:
-    async for event in _events(request, "practitioner", who):
+async def _journal(request: web.Request, who: str, kind: str = "practitioner") -> AsyncIterator[Any]:
+    async for event in _events(request, kind, who):
         data = _without_secrets(orjson.loads(event.data))
         yield {"seq": event.seq, "at": event.at, "type": event.event_type, "data": data}
 
@@ -200,7 +207,7 @@ OPERATIONS: Final = (
         handler=export,
         summary="Everything that is held about oneself",
         description="One JSON document, as an attachment: profile, logins, states, runs, insights, rituals with their modules"
-        " (base64), spaces, messages, and one's own journal. Hashes of passwords and tokens are left out.",
+        " (base64), prayers, spaces, messages, and one's own journals. Hashes of passwords and tokens are left out.",
         tag=TAG,
         reply=Export,
         reply_headers={"Content-Disposition": "`attachment`, with a file name"},

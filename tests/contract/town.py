@@ -12,6 +12,8 @@ from backends import LAYOUT, PostgresBackend
 
 from actors.practitioner import commands as p
 from actors.practitioner.entity import PractitionerKind
+from actors.prayer import commands as w
+from actors.prayer.entity import PrayerWheelKind
 from actors.ritual import commands as r
 from actors.ritual.entity import RitualKind
 from actors.runtime.alarms import AlarmClock
@@ -24,8 +26,8 @@ from actors.space.entity import SpaceKind
 from storage.seal import Seal
 from storage.store import PostgresStore
 
-KINDS = {"practitioner": PractitionerKind, "space": SpaceKind, "ritual": RitualKind}
-CODECS = {"practitioner": p.codec, "space": s.codec, "ritual": r.codec}
+KINDS = {"practitioner": PractitionerKind, "space": SpaceKind, "ritual": RitualKind, "prayer_wheel": PrayerWheelKind}
+CODECS = {"practitioner": p.codec, "space": s.codec, "ritual": r.codec, "prayer_wheel": w.codec}
 SLOTS = [(0, 4096)]
 
 

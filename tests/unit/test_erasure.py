@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from actors.practitioner.commands import FAREWELLS_MAX
+from actors.prayer import commands as prayer
 from actors.ritual import commands as ritual
 from actors.runtime.entity import Address
 from actors.runtime.link import ONCE
@@ -29,6 +30,7 @@ class World:
         self.queries = self
         self.spaces: dict[tuple[str, str], bool] = {}
         self.rituals: dict[str, str] = {}
+        self.wheels: set[str] = set()
         self.unreadable: set[str] = set()
         self.refuses: dict[str, str] = {}
         self.down = False
@@ -45,7 +47,7 @@ class World:
 
     async def gone(self, limit: int, after: str | None = None) -> list[str]:
         self._there()
-        found = sorted({who for _, who in self.spaces} | set(self.rituals.values()))
+        found = sorted({who for _, who in self.spaces} | set(self.rituals.values()) | self.wheels)
         return [who for who in found if after is None or who > after][:limit]
 
     async def left_over(self, who: str, limit: int, after: str | None = None) -> list[LeftOver]:
@@ -59,6 +61,13 @@ class World:
     async def orphans(self, who: str, limit: int) -> list[str]:
         self._there()
         return [id_ for id_, of in self.rituals.items() if of == who][:limit]
+
+    async def stray_wheels(self, who: str) -> list[str]:
+        self._there()
+        return [who] if who in self.wheels else []
+
+    async def has_wheel(self, who: str) -> bool:
+        return who in self.wheels
 
     async def memberships(self, who: str, limit: int, after: str | None = None) -> list[dict[str, Any]]:
         return [{"space_id": id_} for id_ in self.known["spaces"]][:limit]
@@ -77,6 +86,11 @@ class World:
             assert ritual.codec.decode(command) == ritual.Orphan()
             del self.rituals[address.id]
             self.did.append(f"orphan {address.id}")
+            return Answer(0, b"{}")
+        if address.kind == "prayer_wheel":
+            assert prayer.codec.decode(command) == prayer.Erase()
+            self.wheels.remove(address.id)
+            self.did.append("wheel")
             return Answer(0, b"{}")
         match space.codec.decode(command):
             case space.Depart(practitioner=who):
@@ -214,3 +228,17 @@ async def test_a_deletion_tells_the_spaces_and_the_rituals_that_nobody_published
     assert space.codec.decode(told[0].command) == space.Depart(practitioner=GONE)
     world.known = {"spaces": [f"s{n}" for n in range(2 * FAREWELLS_MAX)], "rituals": ["r1"]}
     assert len(await farewells_of(world, GONE)) == FAREWELLS_MAX  # type: ignore[arg-type]
+
+
+async def test_the_prayer_wheel_of_an_account_goes_with_it_and_a_stray_one_later() -> None:
+    w = World()
+    w.known = {"spaces": ["s"], "rituals": []}
+    assert [f.target.kind for f in await farewells_of(w, OTHER)] == ["space"]  # type: ignore[arg-type]
+    w.wheels.add(GONE)
+    first, *_ = await farewells_of(w, GONE)  # type: ignore[arg-type]
+    assert (first.target, prayer.codec.decode(first.command)) == (Address("prayer_wheel", GONE), prayer.Erase())
+    w.refuses = {GONE: "actor_unavailable"}
+    assert not await w.erasure.sweep_all()
+    w.refuses = {}
+    assert await w.erasure.sweep_all()
+    assert (w.wheels, w.did) == (set(), ["wheel"])

@@ -1,0 +1,2 @@
+-- Rows that are no more.
+DELETE FROM prayer_accumulations WHERE id = ANY ($1::uuid[])
