@@ -113,6 +113,17 @@ def recovery(
 
 
 @app.command()
+def render(
+    seconds: Annotated[float, typer.Option(min=2, max=3_600, help="How long the sound is.")] = 60.0,
+    json: AsJson = False,
+) -> None:
+    """Render a singing bowl: multiples of real time, beside one numpy sine a mode (needs no running server)."""
+    from server.bench import render as bench
+
+    _finish(bench.run(seconds=seconds, console=_console(json)), json)
+
+
+@app.command()
 def activation(
     count: Annotated[int, typer.Option(min=1, help="Practitioners.")] = 10_000, json: AsJson = False
 ) -> None:

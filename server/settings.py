@@ -193,6 +193,9 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("max_volume", "SANGHA_MAX_VOLUME", "MAX_VOLUME"),
         description="ceiling of every volume, linear peak; at most 0.8 (-1.94 dBFS)",
     )
+    audio_renders: int = Field(
+        32, ge=1, le=1_000, description="sounds that a gateway streams or answers over HTTP at once"
+    )
     prayer_bowl_mode: bool = Field(
         True,
         validation_alias=AliasChoices("prayer_bowl_mode", "SANGHA_PRAYER_BOWL_MODE", "PRAYER_BOWL_MODE"),

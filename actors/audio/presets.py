@@ -122,7 +122,7 @@ def _voices(sound: Sound, defaults: Defaults, heard: tuple[float, ...], share: f
         return [_bowl(sound, defaults, each, share) for each in heard]
     if len(heard) == 1:
         return [Sine(frequency=heard[0], level=share)]
-    return [Chord(frequencies=heard, level=share * len(heard))]
+    return [Chord(frequencies=heard, level=min(share * len(heard), sound.level))]  # 0.8 / 3 * 3 > 0.8
 
 
 def _bowl(sound: Sound, defaults: Defaults, frequency: float, share: float) -> Bowl:

@@ -35,6 +35,7 @@ from server.http import (
     spaces,
     state,
     users,
+    vajra_audio,
 )
 from server.http import headers as response_headers
 from server.http.asker import ORIGINS, TRUSTED, address_of, client, host_is_ours, host_of
@@ -95,6 +96,7 @@ def build(gateway: Gateway) -> web.Application:
         eustress_snapshots,
         eustress_spaces,
         eustress_epochs,
+        vajra_audio,
     )
     for resource in resources:
         app.add_routes(resource.routes())

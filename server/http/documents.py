@@ -73,6 +73,7 @@ TAGS: Final = {
     "Eustress lake": "Scenes as they are and as they were, snapshots, spaces and how they do.",
     "Eustress training": "Epochs: what a model may learn from.",
     "Eustress ingest": "What engines tell of their scenes: with a token of theirs (`sangha token --service eustress`).",
+    "Vajra audio": "Sounds made on the spot: samples, files, spectra.",
     "Operations": "For whoever runs the server.",
 }
 OPERATIONS_OF: Final[web.AppKey[tuple[Operation, ...]]] = web.AppKey("operations", tuple)

@@ -9,7 +9,7 @@ the format allows. Opus has 48 kHz.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from struct import pack
 from typing import Any, Final, Literal, get_args
@@ -32,6 +32,9 @@ MEDIA: Final[dict[Format, str]] = {
     "opus": "audio/ogg; codecs=opus",
 }
 OPUS_RATE: Final = 48_000
+OPUS_TAIL: Final = 960
+"""Frames of silence at the end, 20 ms: libsndfile fills Opus's last packet with what it predicts from the sound before, over the
+last 4 ms of that sound itself. After silence it predicts silence; at a fade's end it clicked."""
 BLOCK: Final = 1 << 14
 """Frames rendered and encoded at once: 0.37 s. libsndfile's Vorbis takes stack by the size of what it is given."""
 
@@ -67,7 +70,7 @@ def size_of(recipe: Recipe, format_: Format) -> int | None:
     return len(wav_header(frames)) + frames * _FRAME_BYTES
 
 
-def encoded(recipe: Recipe, format_: Format) -> Iterator[bytes]:
+def encoded(recipe: Recipe, format_: Format) -> Generator[bytes, None, None]:
     """The file's bytes in pieces, each at most some 100 kB, made as they are asked for. To be iterated in a thread."""
     return _wav(recipe) if format_ == "wav" else _by_libsndfile(recipe, format_)
 
@@ -108,13 +111,13 @@ def _blocks(recipe: Recipe, rate: int) -> Iterator[NDArray[np.float32]]:
         yield render(recipe, start, min(BLOCK, total - start), rate)
 
 
-def _wav(recipe: Recipe) -> Iterator[bytes]:
+def _wav(recipe: Recipe) -> Generator[bytes, None, None]:
     yield wav_header(frames_of(recipe, SAMPLE_RATE))
     for block in _blocks(recipe, SAMPLE_RATE):
         yield to_pcm16(block)
 
 
-def _by_libsndfile(recipe: Recipe, format_: Format) -> Iterator[bytes]:
+def _by_libsndfile(recipe: Recipe, format_: Format) -> Generator[bytes, None, None]:
     import soundfile  # loads libsndfile: only where a file is made
 
     kind, subtype = _LIBSNDFILE[format_]
@@ -124,6 +127,8 @@ def _by_libsndfile(recipe: Recipe, format_: Format) -> Iterator[bytes]:
             file.write(_whole(block) if format_ == "flac" else block)
             piece = out.taken()
             yield _with_total(piece, frames_of(recipe, rate)) if format_ == "flac" and number == 0 else piece
+        if format_ == "opus":
+            file.write(np.zeros((OPUS_TAIL, CHANNELS), dtype=np.float32))
     yield out.taken()
 
 

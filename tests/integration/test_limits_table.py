@@ -34,6 +34,8 @@ LIMITS: dict[str, Callable[[], Awaitable[None]]] = {}
 
 MORE_THAN_MAY_BE = "unit/test_eustress_entity.py::test_what_is_more_than_may_be_is_refused_and_changes_nothing"
 ELSEWHERE = {
+    "audio_renders": "integration/test_http_vajra_audio_fake.py"
+    "::test_a_client_that_leaves_ends_the_rendering_and_gives_its_place_back",
     "audio_sessions": "integration/test_http_vajra_sessions_fake.py::test_so_many_sessions_are_kept_and_one_that_goes_makes_room",
     "max_volume": "unit/test_audio_session_entity.py::test_no_volume_is_above_the_servers",
     "shard_queue": "unit/test_shard.py::test_a_full_queue_refuses_and_an_answer_makes_room",
