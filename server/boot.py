@@ -25,11 +25,13 @@ from typing import Any, Final
 
 import psutil
 
+from actors.audio.portaudio import NoSound, probe
 from actors.runtime import placement as ray_actors
 from actors.runtime.coordinator import Watcher
 from actors.runtime.placement import Gone, NoAnswer, Placement, Restarting
 from actors.runtime.ports import Fenced, StoreDown
 from server import link_tls, logs, ray_environment, tracing
+from server.audio_devices import OFF, RESOURCE
 from server.deployment import (
     AT_START,
     LATER,
@@ -107,8 +109,9 @@ class Server:
         run_dir = run_directory(self.data_dir)
         self._keep_certificate(run_dir)
         self._collector = logs.LogCollector(run_dir)
+        listening = asyncio.create_task(self._has_sound())
         port = await self._free_port()
-        ray_started = asyncio.create_task(asyncio.to_thread(self._start_ray))
+        ray_started = asyncio.create_task(asyncio.to_thread(self._start_ray, sound=await listening))
         try:
             dsn = await self._database()
             self._mark("database ready")
@@ -235,7 +238,17 @@ class Server:
         finally:
             await connection.close()
 
-    def _start_ray(self) -> None:
+    async def _has_sound(self) -> bool:
+        """Whether Ray's own node, which this starts, has a sound device; of a cluster's nodes their ``ray start`` says it."""
+        if self.settings.ray_address is not None or self.settings.audio_device == OFF:
+            return False
+        try:
+            return bool(await probe())
+        except NoSound as why:
+            log.info("no sound on this machine: %s", why)
+            return False
+
+    def _start_ray(self, *, sound: bool) -> None:
         import ray
 
         options: dict[str, Any] = {"log_to_driver": False, "configure_logging": False}
@@ -250,6 +263,7 @@ class Server:
                 "num_cpus": max(2, os.cpu_count() or 2),
                 "object_store_memory": 80 * 2**20,  # nothing of ours goes through it; this is Ray's smallest
                 "_node_ip_address": "127.0.0.1",
+                "resources": {RESOURCE: 1} if sound else {},
             }
         else:
             options["address"] = self.settings.ray_address

@@ -23,6 +23,7 @@ from actors.runtime.trace import traceparent
 from actors.runtime.wire import Ask, Follow
 from server import logs
 from server.addresses import AddressBook, write_down
+from server.audio_devices import KIND, place_of
 from server.deployment import ASKED, AT_START, LATER, Deployment
 from server.metrics import reports
 from server.metrics.reports import Report, Sample
@@ -63,6 +64,10 @@ def actor_class(role: str) -> type:
         from server.lake_host import LakeHost  # what it is made of is nobody else's
 
         return LakeHost
+    if role == "audio":
+        from server.audio_host import AudioHost  # numpy with it
+
+        return AudioHost
     classes: dict[str, type] = {
         "gateway": hosts.GatewayHost,
         "coordinator": hosts.CoordinatorHost,
@@ -74,7 +79,9 @@ def actor_class(role: str) -> type:
 
 def build_placement(deployment: Deployment, path: str) -> Placement:
     """The cluster's placement, the same in every process."""
-    return Placement(deployment.cluster_id, deployment.layouts, path, actor_class, on_demand=(*LATER, *ASKED))
+    return Placement(
+        deployment.cluster_id, deployment.layouts, path, actor_class, on_demand=(*LATER, *ASKED), needs={KIND: place_of}
+    )
 
 
 class Links:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -64,14 +64,17 @@ class Placement:
         settings_path: str,
         class_of: Callable[[str], type],
         on_demand: Sequence[str] = (),
+        needs: Mapping[str, Callable[[str | None, Mapping[str, float]], Mapping[str, float]]] | None = None,
     ) -> None:
         """``class_of``: the undecorated class of a kind of shard or worker, of ``gateway`` and ``coordinator``; each takes
-        (settings_path, *args). ``on_demand``: kinds whose shards are started when they are first asked for."""
+        (settings_path, *args). ``on_demand``: kinds whose shards are started when they are first asked for. ``needs``: by kind,
+        what of the cluster's resources (with their amounts) the shard of an ``own`` entity takes up, and so where it may be."""
         self.namespace = f"sangha-{cluster_id}"
         self.layouts = layouts
         self._settings_path = settings_path
         self._class_of = class_of
         self._on_demand = frozenset(on_demand)
+        self._needs = needs or {}
         self._handles: dict[str, Any] = {}
 
     # -- starting -------------------------------------------------------------------------------------------------
@@ -79,7 +82,9 @@ class Placement:
     def start_shard(self, spec: Spec) -> None:
         """Start a shard, or find it started."""
         cpus = A_PLACE if spec.entity is None else 0.0
-        self._start(spec.kind, spec.name, (spec.kind, spec.shard, spec.entity), "SPREAD", cpus)
+        needs = self._needs.get(spec.kind)
+        resources = {} if needs is None else dict(needs(spec.entity, ray.cluster_resources()))
+        self._start(spec.kind, spec.name, (spec.kind, spec.shard, spec.entity), "SPREAD", cpus, resources)
 
     def start_gateway(self, index: int, node: str) -> None:
         """Start a gateway on a node."""
@@ -90,7 +95,15 @@ class Placement:
         """Start the coordinator."""
         self._start("coordinator", COORDINATOR, (), "DEFAULT")
 
-    def _start(self, role: str, name: str, args: tuple[Any, ...], where: Any, cpus: float = 0.0) -> None:
+    def _start(
+        self,
+        role: str,
+        name: str,
+        args: tuple[Any, ...],
+        where: Any,
+        cpus: float = 0.0,
+        resources: dict[str, float] | None = None,
+    ) -> None:
         options = {
             "name": name,
             "namespace": self.namespace,
@@ -99,6 +112,7 @@ class Placement:
             "max_restarts": -1,
             "max_task_retries": 0,  # a call that failed says so; who called decides
             "num_cpus": cpus,  # actors wait more than they compute; Ray must place them on any node
+            "resources": resources or {},
             "scheduling_strategy": where,
             "enable_task_events": False,
         }

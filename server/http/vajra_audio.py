@@ -32,6 +32,7 @@ from actors.audio.values import (
     Share,
 )
 from actors.runtime.codec import invalid
+from server.audio_devices import devices_of
 from server.http.api import Example, Operation, body_of, given_in, query_of, routes_of
 from server.http.context import auth_session, gateway_of, idempotency_key, json_response
 from server.http.contract import STORAGE, at_most
@@ -178,12 +179,13 @@ def made_of(asked: Asked, settings: Settings) -> Made:
 
 
 async def generate(request: web.Request) -> web.Response:
-    """The samples of a short sound, and where to stream any."""
-    await auth_session(request)
+    """The samples of a short sound, and where to stream any. It is what ``play`` plays next."""
+    practitioner = str((await auth_session(request)).practitioner_id)
     idempotency_key(request)
     body = await body_of(request, GenerateBody)
     gateway = gateway_of(request)
     found = made_of(body, gateway.settings)
+    devices_of(gateway).remember(practitioner, found.recipe)
     if body.duration > LIST_MAX_S:
         return json_response(_generated(body, found, None))
     places = places_of(gateway)
