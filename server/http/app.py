@@ -36,6 +36,7 @@ from server.http import (
     state,
     users,
     vajra_audio,
+    vajra_device,
 )
 from server.http import headers as response_headers
 from server.http.asker import ORIGINS, TRUSTED, address_of, client, host_is_ours, host_of
@@ -97,6 +98,7 @@ def build(gateway: Gateway) -> web.Application:
         eustress_spaces,
         eustress_epochs,
         vajra_audio,
+        vajra_device,
     )
     for resource in resources:
         app.add_routes(resource.routes())
