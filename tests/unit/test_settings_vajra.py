@@ -61,7 +61,7 @@ def test_blessing_frequencies_are_a_list_or_separated_by_commas(monkeypatch: pyt
         ("MAX_VOLUME", "0.81", "less than or equal to 0.8"),
         ("MAX_VOLUME", "0", "greater than 0"),
         ("MAX_VOLUME", "nan", ""),
-        ("HARDWARE_LEVEL", "-1", "greater than or equal to 0"),
+        ("HARDWARE_LEVEL", "0", "greater than or equal to 1"),
         ("AUDIO_DEVICE", "", "at least 1"),
         ("API_V1_STR", "/api/v2", "must be /api/v1"),
         ("BLESSING_FREQUENCIES", "[]", "must be 1 to 32"),
