@@ -35,6 +35,7 @@ from server.http import (
     spaces,
     state,
     users,
+    vajra_astrology,
     vajra_audio,
     vajra_device,
 )
@@ -77,6 +78,7 @@ def build(gateway: Gateway) -> web.Application:
     app[TRUSTED] = Trusted(settings.trusted_proxies)
     app.on_response_prepare.append(dress)
     app[UPLOADS] = Uploads(time.monotonic, lifted=settings.lab)
+    vajra_astrology.install(app)
     of_accounts = (users, account, export)
     resources = (
         operations,
@@ -97,6 +99,7 @@ def build(gateway: Gateway) -> web.Application:
         eustress_snapshots,
         eustress_spaces,
         eustress_epochs,
+        vajra_astrology,
         vajra_audio,
         vajra_device,
     )

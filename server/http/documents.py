@@ -74,6 +74,7 @@ TAGS: Final = {
     "Eustress training": "Epochs: what a model may learn from.",
     "Eustress ingest": "What engines tell of their scenes: with a token of theirs (`sangha token --service eustress`).",
     "Vajra audio": "Sounds made on the spot: samples, files, spectra.",
+    "Sky": "Where the Sun, the Moon and the planets are, apparent and of date; houses, hours and phases.",
     "Operations": "For whoever runs the server.",
 }
 OPERATIONS_OF: Final[web.AppKey[tuple[Operation, ...]]] = web.AppKey("operations", tuple)
