@@ -19,9 +19,10 @@ import uuid
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from pathlib import Path
 from ssl import SSLContext
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import orjson
 from aiohttp import web
@@ -66,6 +67,11 @@ from server.ws.session import Identity, SessionKeys
 from server.ws.socket import Connection
 from server.ws.streams import StreamTable
 from server.ws.turns import Turns
+
+if TYPE_CHECKING:
+    from server.sound.follower import Follower
+    from server.sound.hearing import Hearing
+    from server.sound.playouts import Playouts
 
 log = logging.getLogger(__name__)
 
@@ -286,6 +292,9 @@ class Gateway:
         self.rooms = Rooms(settings.eustress_spaces, queries.eustress_room)
         self.client_limits = _client_limits(settings, guest=False)
         self.guest_limits = _client_limits(settings, guest=True)
+        self.playouts: Playouts | None = None
+        self.hearing: Hearing | None = None
+        self.followers: dict[str, Follower] = {}
         self._tables: dict[str, StreamTable] = {}
         self._connections: set[Connection] = set()
         self._sessions: dict[str, Connection] = {}
@@ -358,6 +367,8 @@ class Gateway:
 
     @staticmethod
     def _say_bye(connection: Connection) -> None:
+        if connection.dialect is not None:
+            return  # whose words these are not: it hears the close
         jitter_ms = random.randrange(200, BYE_SPREAD_MS)
         connection.outbox.put(text_frame(protocol.bye(jitter_ms)))
 
@@ -377,6 +388,10 @@ class Gateway:
         if self._poll is not None:
             self._poll.cancel()
         self.hashing.shutdown(wait=False, cancel_futures=True)
+        if self.hearing is not None:
+            self.hearing.close()
+        if self.playouts is not None:
+            self.playouts.close()
 
     def status(self) -> dict[str, int]:
         """For ``sangha status``."""
@@ -421,9 +436,11 @@ class Gateway:
                 outbox.owner.page_on(table.streams[message.entity])
         elif what is Dropped:
             self._dropped(table, message)
+        if self.playouts is not None and kind == "audio_session" and table is not None:
+            self.playouts.heard(message)
 
     def _following(self, kind: str, message: Following) -> None:
-        connection = self._sessions.get(message.session)
+        connection = self._sessions.get(message.session) or self.followers.get(message.session)
         if connection is None or connection.closing:
             # Its socket went while the join was under way: the Unfollow then came too early to count.
             self.router.link(Address(kind, message.entity)).send(Unfollow(message.entity, message.session))
@@ -493,6 +510,25 @@ class Gateway:
         self._deferring.append(outbox)
         self._flush_soon()
 
+    async def hear(self) -> Hearing:
+        """What audio sessions sound like, for those who look; made when the first one does, with all of numpy."""
+        if self.hearing is None:
+            module = await asyncio.to_thread(import_module, "server.sound.hearing")
+            self.hearing = self.hearing or module.Hearing(self)
+        return self.hearing
+
+    async def sound(self) -> Playouts:
+        """What is rendered here for those who listen; made when the first one does, with all of numpy."""
+        if self.playouts is None:
+            module = await asyncio.to_thread(import_module, "server.sound.playouts")
+            self.playouts = self.playouts or module.Playouts(self.settings.playouts)
+        return self.playouts
+
+    def unlisten(self, outbox: Outbox, kind: str, entity: str) -> None:
+        """The outbox's session follows an entity no longer: if that is an audio session, it hears no more of it."""
+        if self.playouts is not None and kind == "audio_session":
+            self.playouts.leave(outbox, entity)
+
     # --- what connections need -------------------------------------------------------------------------------------
 
     def new_identity(self, practitioner: str, *, guest: bool, now_s: float) -> Identity:
@@ -526,6 +562,13 @@ class Gateway:
             older.detach()
             older.close(NORMAL, "resumed on another socket")
 
+    def gave_up(self, connection: Connection) -> None:
+        """The connection speaks for nobody."""
+        if connection.caller is not None:
+            _one_less(self._by_practitioner, connection.caller.practitioner)
+            if self._sessions.get(connection.session) is connection:
+                del self._sessions[connection.session]
+
     def closed(self, connection: Connection) -> None:
         """The socket is gone."""
         connection.closing = True
@@ -537,10 +580,7 @@ class Gateway:
         self._watched.discard(connection)
         self._doomed.pop(connection, None)
         _one_less(self._by_address, connection.address)
-        if connection.caller is not None:
-            _one_less(self._by_practitioner, connection.caller.practitioner)
-            if self._sessions.get(connection.session) is connection:
-                del self._sessions[connection.session]
+        self.gave_up(connection)
         if not self._connections and self._all_closed is not None:
             self._all_closed.set()
 

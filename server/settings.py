@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from pathlib import Path
-from typing import Annotated, Final, Self
+from typing import Annotated, Final, Literal, Self
 
 import orjson
 from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
@@ -66,6 +66,10 @@ class Settings(BaseSettings):
         (), description="addresses and CIDRs of proxies whose forwarded headers count, comma-separated"
     )
     local_user: bool = Field(False, description="serve one local practitioner without a login; loopback only")
+    silent_dialect: Literal["none", "vajra"] | None = Field(
+        None,
+        description="whose client a silent socket on /ws is: 'none' or 'vajra'; by default Vajra's under local_user",
+    )
     sacred_encryption_key: SecretStr | None = Field(
         None,
         validation_alias=AliasChoices("sacred_encryption_key", "SACRED_ENCRYPTION_KEY"),
@@ -369,6 +373,11 @@ class Settings(BaseSettings):
     def addresses(self) -> list[Listen]:
         """Where to listen, the main address first. Raises ValueError."""
         return all_of(self.host, self.port, self.listen)
+
+    @property
+    def silence_is_vajra(self) -> bool:
+        """Whether a socket that says nothing on the bare /ws is Vajra's client."""
+        return self.local_user if self.silent_dialect is None else self.silent_dialect == "vajra"
 
     @property
     def archive_dir(self) -> Path:

@@ -50,14 +50,14 @@ from server.http.uploads import UPLOADS, Uploads
 from server.ws.closing import FORBIDDEN_ORIGIN, TOO_MANY
 from server.ws.protocol import error_body
 from server.ws.reading import Frames
-from server.ws.socket import Connection
+from server.ws.socket import BARE, VAJRA, Connection
 
 if TYPE_CHECKING:
     from server.gateway import Gateway
 
 log = logging.getLogger(__name__)
 
-SOCKETS: Final = ("/ws", "/ws/collective")
+SOCKETS: Final = (BARE, "/ws/collective", VAJRA)
 _ID: Final = web.RequestKey("request_id", str)
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:/+=-]{1,64}")
 ALWAYS: Final = ("/health", "/ready")

@@ -24,8 +24,9 @@ async def index(request: web.Request) -> web.Response:
     """What this is, and where to go on; for a browser, the page."""
     if pages.wants_page(request):
         return await pages.page(request, "index.html")
-    about = {"name": "sangha", "version": version("sangha"), "websocket": "/ws", "health": "/health"}
-    return json_response(about | {"guests": gateway_of(request).settings.guests})
+    settings = gateway_of(request).settings
+    about = {"message": settings.project_name, "status": "success", "name": "sangha", "version": version("sangha")}
+    return json_response(about | {"websocket": "/ws", "health": "/health", "guests": settings.guests})
 
 
 async def health(request: web.Request) -> web.Response:

@@ -25,8 +25,10 @@ RunStatus = Literal["running", "completed", "failed"]
 
 
 class Index(Struct, frozen=True, kw_only=True):
-    """What this is, and where to go on."""
+    """What this is, and where to go on. Vajra.Stream's clients read ``message`` and ``status``."""
 
+    message: str
+    status: Literal["success"]
     name: str
     version: str
     websocket: str

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 from aiohttp import WSMsgType
@@ -31,40 +31,73 @@ from server.local_user import ID as LOCAL
 from server.local_user import LocalLogin, local_practitioner
 from server.ws import protocol
 from server.ws.closing import TOO_MANY, UNAUTHENTICATED
+from server.ws.dialects import vajra
 from server.ws.eustress_requests import may_use_lake
 from server.ws.protocol import utc_now
 from server.ws.session import Identity
 
 if TYPE_CHECKING:
+    from server.gateway import Gateway
     from server.ws.socket import Connection
 
+SILENCE_S: Final = 0.3
+"""Who said nothing for so long on the bare ``/ws`` speaks the dialect that the setting ``silent_dialect`` names."""
 
-async def authenticate(connection: Connection, bearer: str | None, *, local: bool = False) -> None:
-    """Until the session stands, or the socket is closing or gone. ``local``: who says nothing is the local user."""
-    deadline = asyncio.get_running_loop().time() + connection.gateway.settings.auth_timeout_s
+
+async def authenticate(
+    connection: Connection, bearer: str | None, *, local: bool = False, bare: bool = False, late: bytes | None = None
+) -> bytes | None:
+    """Until the session stands, or the socket is closing or gone; then None. Or until a client on the ``bare`` path showed itself
+    to speak Vajra's dialect: then its first frame, empty where it was silent.
+
+    ``local``: who says nothing of a login is the local user. ``late``: a first frame that was read already.
+    """
+    now = asyncio.get_running_loop().time()
+    deadline = now + connection.gateway.settings.auth_timeout_s
+    vajras = bare and (local or bearer is not None) and connection.gateway.settings.silence_is_vajra
+    until = min(deadline, now + SILENCE_S) if vajras else deadline
+    if late is not None:
+        await _first_frame(connection, late, bearer, local=local)
     while connection.caller is None and not connection.closing:
         try:
-            async with asyncio.timeout_at(deadline):
+            async with asyncio.timeout_at(until):
                 message = await connection.ws.receive()
         except TimeoutError:
+            if until < deadline:
+                return b""
             connection.close(UNAUTHENTICATED, "no authentication in time")
-            return
+            return None
         if connection.ping(message):
             await connection.slow_down()
             continue
         if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
             await connection.answer_close()
-            return
-        await _first_frame(connection, message.data if message.type is WSMsgType.TEXT else b"", bearer, local=local)
+            return None
+        data = message.data if message.type is WSMsgType.TEXT else b""
+        if await _first_frame(connection, data, bearer, local=local, bare=bare, vajras=vajras):
+            return data
+        until = deadline
+    return None
 
 
-async def _first_frame(connection: Connection, data: bytes, bearer: str | None, *, local: bool) -> None:
+async def _first_frame(
+    connection: Connection,
+    data: bytes,
+    bearer: str | None,
+    *,
+    local: bool,
+    bare: bool = False,
+    vajras: bool = False,
+) -> bool:
+    """True: it is of Vajra's dialect, or of none that is known here and silence would have been Vajra's."""
     try:
         request = protocol.parse(data, connection.gateway.json_depth).request
     except protocol.Refusal as refusal:
+        if data and (vajras or (bare and vajra.begins(data))):
+            return True
         connection.write(protocol.error(refusal.id, refusal.error))
         connection.close(UNAUTHENTICATED, "the first frame must be auth")
-        return
+        return False
     try:
         if not isinstance(request, protocol.Auth):
             raise Unauthenticated("the first frame must be auth")
@@ -75,6 +108,7 @@ async def _first_frame(connection: Connection, data: bytes, bearer: str | None, 
         connection.write(protocol.error(request.id, failure))
         if not failure.retryable:
             connection.close(TOO_MANY if isinstance(failure, Full) else UNAUTHENTICATED, failure.message)
+    return False
 
 
 async def _enter(connection: Connection, request: protocol.Auth, bearer: str | None, *, local: bool) -> None:
@@ -94,13 +128,18 @@ async def _enter(connection: Connection, request: protocol.Auth, bearer: str | N
 
 
 async def _enter_with_token(connection: Connection, request: protocol.Auth, token: str) -> None:
+    await _enter_account(connection, request, await login_of(connection.gateway, token))
+
+
+async def login_of(gateway: Gateway, token: str) -> Any:
+    """The login that a token stands for. Raises Unauthenticated, StorageUnavailable."""
     try:
-        login = await connection.gateway.queries.auth_session(tokens.hashed(token))
+        login = await gateway.queries.auth_session(tokens.hashed(token))
     except StoreDown as down:
         raise StorageUnavailable("storage does not answer; try again") from down
     if login is None or login.expires_at.timestamp() <= time.time():
         raise Unauthenticated("the token is unknown or has expired")
-    await _enter_account(connection, request, login)
+    return login
 
 
 async def _enter_account(connection: Connection, request: protocol.Auth, login: Any) -> None:

@@ -43,6 +43,7 @@ from server.measures import NAMES, Asked
 from server.ws import protocol, requests
 from server.ws.authentication import authenticate
 from server.ws.closing import GRACE_S, MALFORMED, TOO_SLOW
+from server.ws.dialect_socket import speak
 from server.ws.eustress_requests import look_before
 from server.ws.outbox import Outbox
 from server.ws.protocol import text_frame, utc_now
@@ -54,6 +55,8 @@ from server.ws.streams import Stream, StreamTable, address_of
 if TYPE_CHECKING:
     from server.gateway import Gateway
 
+BARE: Final = "/ws"
+VAJRA: Final = "/ws/vajra"
 LIGHT_BYTES: Final = 2 * 1024
 """A frame of this size takes 0.2 ms to read at worst; larger ones wait for their turn."""
 LARGE_BYTES: Final = 32 * 1024
@@ -77,6 +80,7 @@ class Connection:
         "auth_session",
         "caller",
         "closing",
+        "dialect",
         "expires_s",
         "gateway",
         "identity",
@@ -105,6 +109,7 @@ class Connection:
         self.expires_s = float("inf")
         self.trace: str | None = None  # the ``traceparent`` that the upgrade came with
         self.closing = False
+        self.dialect: str | None = None  # the seed's that it speaks; None: ours
         self.streams: dict[str, Stream | None] = {}  # by name; None from the ask until the shard says Following
         self._ledger: RequestLedger | None = None
         self._bucket = TokenBucket(gateway.settings.requests_burst, time.monotonic())
@@ -116,10 +121,16 @@ class Connection:
 
     # --- life --------------------------------------------------------------------------------------------------------
 
-    async def run(self, bearer: str | None, *, local: bool = False) -> None:
-        """Serve the socket until it has ended."""
+    async def run(self, bearer: str | None, *, local: bool = False, path: str = BARE) -> None:
+        """Serve the socket until it has ended. The path, or on the bare one the client, says which dialect it speaks."""
         try:
-            await authenticate(self, bearer, local=local)
+            bare = path == BARE
+            first = b"" if path == VAJRA else await authenticate(self, bearer, local=local, bare=bare)
+            while first is not None:
+                late = await speak(self, first, bearer, local=local, undecided=bare)
+                if late is None:
+                    return
+                first = await authenticate(self, bearer, local=local, late=late)
             await self._serve()
         except Violation as violation:
             await self._hang_up(violation.code)
@@ -242,6 +253,12 @@ class Connection:
         self.identity, self.session, self.caller = identity, identity.uuid, caller
         self.gateway.took(self)
 
+    def withdraw(self) -> None:
+        """The socket speaks for nobody any more: who it is is asked anew."""
+        self.gateway.gave_up(self)
+        self.identity, self.session, self.caller = None, "", None
+        self.auth_session, self.expires_s = None, float("inf")
+
     def rename(self, name: str | None) -> None:
         """The practitioner goes by another name, or shows none."""
         assert self.caller is not None
@@ -298,6 +315,18 @@ class Connection:
         span = None if gateway.tracer is None else gateway.tracer.start(NAMES[type(frame.request)], self.trace)
         self._pending[frame.request.id] = type(frame.request), time.monotonic(), span
         gateway.unanswered += 1
+
+    def allows(self, data: bytes) -> bool:
+        """Count a frame of another dialect; False where it is one more than may be asked."""
+        measures = self.gateway.measures
+        measures.received += 1
+        measures.received_bytes += len(data)
+        return self._take(1 + len(data) // LARGE_BYTES)
+
+    @property
+    def flooded(self) -> bool:
+        """Whether the last frame was one too many: read on after ``slow_down``."""
+        return self._bucket.refused
 
     def _take(self, cost: int) -> bool:
         settings = self.gateway.settings

@@ -1,0 +1,280 @@
+"""What practitioners' audio sessions sound like at this very moment, ten times a second, for those who look through a gateway.
+
+An *ear* a practitioner: it knows their sessions and those of spaces that they participate in (asked of storage once a second for
+what is new, followed at their entities for what becomes of them) and shows a ``Moment`` of them to each of its listeners. What a
+session sounds like is rendered from its recipe around its position and measured, in a thread, once a session and tick however
+many look; the windows of sessions that sound at once are added up, as they are in the air.
+
+A tick is 100 ms. An ear whose last moment is not ready leaves a tick out, so what takes long makes its own frames rare and nobody
+waits in a queue. Nothing runs here while nobody looks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from actors.audio.render import render
+from actors.audio.spectrum import WINDOW, linear_bands, spectrum
+from actors.audio.values import SAMPLE_RATE
+from actors.audio_session import commands as c
+from actors.audio_session.replies import AudioSession
+from actors.practitioner import commands as practitioner
+from actors.runtime.entity import Address
+from actors.runtime.errors import SanghaError
+from actors.runtime.ports import StoreDown
+from server.sound.follower import Follower
+from server.ws.dialects.vajra import BARS, BARS_HZ, Moment, Sounding
+
+if TYPE_CHECKING:
+    from server.gateway import Gateway
+
+log = logging.getLogger(__name__)
+
+PERIOD_S: Final = 0.1
+LOOK_EVERY: Final = 10
+"""Ticks between two looks into storage for sessions that are new. What becomes of those that are known is heard at once."""
+SHOWN_MAX: Final = 32
+"""Sessions of one practitioner that are shown: the newest of those that have not ended."""
+HEARD_MAX: Final = 8
+"""Of those, how many are heard: each that runs costs a few milliseconds of a thread for each tick."""
+ENDED_SHOWN_S: Final = 60.0
+"""How long a session that has ended is still shown, so that whoever looks sees how."""
+LIVE: Final = ("created", "running", "paused")
+_decode = msgspec.json.Decoder(AudioSession).decode
+
+Samples = NDArray[np.float32]
+
+
+class Listener(Protocol):
+    """Who looks."""
+
+    def show(self, moment: Moment) -> None:
+        """A new one."""
+
+
+class Hearing:
+    """The ears of a gateway."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self.gateway = gateway
+        self._ears: dict[str, Ear] = {}
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spectrum")
+        self._windows: dict[str, asyncio.Future[Samples]] = {}
+        self._ticks = 0
+        self._ticking = False
+
+    def close(self) -> None:
+        """Hear nothing any more."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def ear(self, owner: str) -> Ear:
+        """A practitioner's, which is there from now on."""
+        ear = self._ears.get(owner)
+        if ear is None:
+            ear = self._ears[owner] = Ear(self, owner)
+        return ear
+
+    def forget(self, ear: Ear) -> None:
+        """Nobody looks through it any more."""
+        if self._ears.get(ear.owner) is ear:
+            del self._ears[ear.owner]
+
+    def wake(self) -> None:
+        """Somebody looks."""
+        if not self._ticking:
+            self._ticking = True
+            self.gateway.spawn(self._tick())
+
+    async def _tick(self) -> None:
+        loop = asyncio.get_running_loop()
+        due = loop.time()
+        try:
+            while self._ears:
+                due = max(due + PERIOD_S, loop.time())  # what was missed is not made up for
+                await asyncio.sleep(due - loop.time())
+                self._ticks += 1
+                self._windows = {}
+                now = datetime.now(UTC)
+                for ear in list(self._ears.values()):
+                    ear.tick(self._ticks, now)
+        finally:
+            self._ticking = False
+
+    async def measure(self, sessions: Sequence[AudioSession], now: datetime) -> Sounding:
+        """Of what they sound like together."""
+        windows = [await asyncio.shield(self._window(session, now)) for session in sessions]
+        sounding: Sounding = await self._in_thread(_measured, windows)
+        return sounding
+
+    def _window(self, session: AudioSession, now: datetime) -> asyncio.Future[Samples]:
+        window = self._windows.get(session.id)
+        if window is None:
+            window = self._windows[session.id] = asyncio.ensure_future(self._in_thread(window_of, session, now))
+        return window
+
+    def _in_thread(self, work: Any, *arguments: Any) -> asyncio.Future[Any]:
+        return asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
+
+
+def sounds(session: AudioSession, now: datetime) -> bool:
+    """Whether something of it is heard around a time."""
+    anchor, end = session.timeline.anchor_at, session.timeline.ends_at(session.recipe.duration_s)
+    half = timedelta(seconds=WINDOW / SAMPLE_RATE / 2)
+    return session.status == "running" and anchor is not None and end is not None and anchor - half < now < end + half
+
+
+def window_of(session: AudioSession, now: datetime) -> Samples:
+    """(WINDOW, 2) samples of what a running session sounds like, the middle one now. Silent before it began to run."""
+    timeline = session.timeline
+    assert timeline.anchor_at is not None
+    began = round(timeline.position_s * SAMPLE_RATE)
+    start = began + round((now - timeline.anchor_at).total_seconds() * SAMPLE_RATE) - WINDOW // 2
+    samples = render(session.recipe, start, WINDOW, SAMPLE_RATE)
+    if start < began:
+        samples[: began - start] = 0
+    return samples
+
+
+def _measured(windows: Sequence[Samples]) -> Sounding:
+    together: Samples = np.sum(windows, axis=0, dtype=np.float32)
+    peaks = spectrum(together, SAMPLE_RATE)
+    bars = linear_bands(together, SAMPLE_RATE, BARS, BARS_HZ)
+    return Sounding(
+        frequencies=peaks.frequencies, amplitudes=peaks.amplitudes, bars=tuple(min(bar, 1.0) for bar in bars)
+    )
+
+
+class Ear:
+    """One practitioner's."""
+
+    def __init__(self, hearing: Hearing, owner: str) -> None:
+        self.owner = owner
+        self._hearing = hearing
+        self._gateway = hearing.gateway
+        self._sessions: dict[str, AudioSession] = {}
+        self._listeners: set[Listener] = set()
+        self._entering = 0
+        self._busy = self._looking = False
+        self._follower = Follower(hearing.gateway, owner, self._heard, self._lost)
+
+    # --- who looks ---------------------------------------------------------------------------------------------------
+
+    async def enter(self, login: str | None, listener: Listener) -> bytes:
+        """Somebody with a login (None: the local user) looks from now on; the practitioner's profile. What ends the login is then
+        heard by the gateway. Raises Unauthenticated, and what may be tried again."""
+        self._entering += 1
+        try:
+            own, enter = Address("practitioner", self.owner), practitioner.Enter(login=login)
+            profile = await self._follower.follow(own, practitioner.encode(enter))
+            await self._look()
+            self._listeners.add(listener)
+        finally:
+            self._entering -= 1
+            self._gone_if_alone()
+        self._hearing.wake()
+        return profile
+
+    def remove(self, listener: Listener) -> None:
+        """It is shown nothing any more."""
+        self._listeners.discard(listener)
+        self._gone_if_alone()
+
+    def _gone_if_alone(self) -> None:
+        if not self._listeners and not self._entering:
+            self._hearing.forget(self)
+            self._follower.end()
+
+    # --- which sessions ----------------------------------------------------------------------------------------------
+
+    async def _look(self) -> None:
+        """Follow what is new, let go what has ended. Storage that does not answer changes nothing."""
+        self._looking = True
+        try:
+            found = dict(await self._gateway.queries.audible_sessions(self.owner, SHOWN_MAX))
+            for session, own in found.items():
+                if session not in self._sessions and not self._follower.closing:
+                    await self._follow(session, own=own)
+            for other in [
+                each for each in self._sessions.values() if each.owner != self.owner and each.id not in found
+            ]:
+                self._leave(other)  # also where they are no longer a participant of its space, which nobody tells
+        except StoreDown as down:
+            log.debug("no new sessions are seen: %s", down)
+        finally:
+            self._looking = False
+
+    async def _follow(self, session: str, *, own: bool) -> None:
+        address, listen = Address("audio_session", session), c.Listen(as_member=not own)
+        try:
+            answer = await self._follower.follow(address, c.encode(listen))
+        except SanghaError as refused:  # deleted meanwhile, or its shard is away: the next look shows
+            log.debug("session %s is not followed: %s", session, refused)
+            return
+        if self._follower.follows(address):  # it may have been deleted since
+            self._sessions.setdefault(session, _decode(answer))
+
+    def _heard(self, push: dict[str, Any]) -> None:
+        """A push of a stream: a session is whole in each of its own."""
+        kind, _, session = push["stream"].partition(":")
+        snapshot = push["type"] == "snapshot"
+        if kind != "audio_session" or not (snapshot or push["event"] == "changed"):
+            return
+        if (state := push["state" if snapshot else "body"]) is None:
+            self._sessions.pop(session, None)
+        else:
+            self._sessions[session] = msgspec.convert(state, AudioSession)
+
+    def _lost(self, address: Address) -> None:
+        if address.kind == "audio_session":
+            self._sessions.pop(address.id, None)
+
+    def _let_go(self, now: datetime) -> None:
+        for session in list(self._sessions.values()):
+            ended = session.stopped_at if session.status not in LIVE else None
+            if ended is not None and (now - ended).total_seconds() > ENDED_SHOWN_S:
+                self._leave(session)
+
+    def _leave(self, session: AudioSession) -> None:
+        self._sessions.pop(session.id, None)
+        self._follower.leave(Address("audio_session", session.id))
+
+    # --- what is shown -----------------------------------------------------------------------------------------------
+
+    def tick(self, number: int, now: datetime) -> None:
+        """Show the moment, or begin to find out what it sounds like."""
+        if number % LOOK_EVERY == 0 and not self._looking:
+            self._let_go(now)
+            self._gateway.spawn(self._look())
+        if self._busy:
+            return
+        sounding = [each for each in self._newest() if sounds(each, now)][:HEARD_MAX]
+        if sounding:
+            self._busy = True
+            self._gateway.spawn(self._measure(sounding, now))
+        else:
+            self._show(Moment(now, self._newest()))
+
+    async def _measure(self, sounding: Sequence[AudioSession], now: datetime) -> None:
+        try:
+            found = await self._hearing.measure(sounding, now)
+            self._show(Moment(now, self._newest(), found))
+        except Exception:  # nobody waits for this task; the next tick tries again
+            log.exception("a spectrum could not be measured")
+        finally:
+            self._busy = False
+
+    def _newest(self) -> list[AudioSession]:
+        return sorted(self._sessions.values(), key=lambda session: session.created_at, reverse=True)
+
+    def _show(self, moment: Moment) -> None:
+        for listener in list(self._listeners):
+            listener.show(moment)
