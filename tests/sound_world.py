@@ -144,7 +144,8 @@ def level_db(samples: Samples) -> NDArray[np.float64]:
     """RMS of each 10 ms of a channel, in dB of full scale (a sine of peak 1 has -3.01)."""
     window = RATE // 100
     cut = samples[: len(samples) // window * window].astype(np.float64).reshape(-1, window)
-    return 10 * np.log10(np.maximum((cut**2).mean(axis=1), 1e-20))
+    found: NDArray[np.float64] = 10 * np.log10(np.maximum((cut**2).mean(axis=1), 1e-20))
+    return found
 
 
 def steepest(samples: Samples) -> float:
