@@ -38,6 +38,7 @@ from server.http import (
     vajra_astrology,
     vajra_audio,
     vajra_device,
+    vajra_visuals,
 )
 from server.http import headers as response_headers
 from server.http.asker import ORIGINS, TRUSTED, address_of, client, host_is_ours, host_of
@@ -47,6 +48,7 @@ from server.http.forwarded import Trusted
 from server.http.origins import Origins
 from server.http.problems import problem, problem_response
 from server.http.uploads import UPLOADS, Uploads
+from server.pictures import Studio
 from server.ws.closing import FORBIDDEN_ORIGIN, TOO_MANY
 from server.ws.protocol import error_body
 from server.ws.reading import Frames
@@ -77,6 +79,7 @@ def build(gateway: Gateway) -> web.Application:
     app[ORIGINS] = Origins(settings.public_urls, settings.allowed_origins)
     app[TRUSTED] = Trusted(settings.trusted_proxies)
     app.on_response_prepare.append(dress)
+    app[vajra_visuals.STUDIO] = Studio()
     app[UPLOADS] = Uploads(time.monotonic, lifted=settings.lab)
     vajra_astrology.install(app)
     of_accounts = (users, account, export)
@@ -102,6 +105,7 @@ def build(gateway: Gateway) -> web.Application:
         vajra_astrology,
         vajra_audio,
         vajra_device,
+        vajra_visuals,
     )
     for resource in resources:
         app.add_routes(resource.routes())

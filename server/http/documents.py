@@ -75,6 +75,7 @@ TAGS: Final = {
     "Eustress ingest": "What engines tell of their scenes: with a token of theirs (`sangha token --service eustress`).",
     "Vajra audio": "Sounds made on the spot: samples, files, spectra.",
     "Sky": "Where the Sun, the Moon and the planets are, apparent and of date; houses, hours and phases.",
+    "Vajra visuals": "Figures and fields as SVG or PNG, from their address alone.",
     "Operations": "For whoever runs the server.",
 }
 OPERATIONS_OF: Final[web.AppKey[tuple[Operation, ...]]] = web.AppKey("operations", tuple)
