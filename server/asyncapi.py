@@ -15,7 +15,7 @@ from server.http.contract import STATUS
 from server.settings import Settings
 from server.ws import closing, examples, schemas
 from server.ws.protocol import REQUESTS
-from server.ws.pushes import EVENTS, LIVE, SNAPSHOTS
+from server.ws.pushes import EVENTS, SNAPSHOTS, UNNUMBERED
 from server.ws.results import RESULTS
 
 Object = dict[str, Any]
@@ -49,6 +49,11 @@ Both sides send JSON text frames. A request has an `id`, an integer that counts 
 `error` with that `id`. The first request is `auth`. Repeating an `id` is a retry: it returns the first result and does nothing
 more, also after a resume on another gateway. For one command the sender gets the reply before the pushes that it caused; order
 holds within a stream, not between streams. A client ignores fields and events that it does not know."""
+_SOUND: Final = """\
+To whoever listens to it. Its sound comes as binary frames of 20 ms: a header of 24 bytes, big-endian (`SA`, version u8 = 1, codec
+u8 (0 pcm, 1 opus), stream u32, seq u32, position u64 in samples, samples u16, channels u8, flags u8 (1: not the continuation of
+the frame before; 2: it fades out, and nothing follows until the session goes on)), then the payload: interleaved little-endian
+16-bit samples, or one Opus packet."""
 _FOLLOWED: Final = {
     "space": (
         "Pushes of a space",
@@ -61,6 +66,10 @@ _FOLLOWED: Final = {
     "eustress": (
         "Pushes of a Eustress space",
         "To whoever subscribed to it. All are numbered and stored, and have no gap, also after a resume.",
+    ),
+    "audio_session": (
+        "Pushes of an audio session",
+        _SOUND,
     ),
 }
 """By kind of stream: a heading, and what is to be said of all its pushes."""
@@ -154,7 +163,7 @@ def _of(channel: str, message: str) -> Object:
 
 
 def _pushes(kind: str) -> list[str]:
-    live = [f"live.{event}" for event in LIVE] if kind == "space" else []
+    live = [f"live.{event}" for event in UNNUMBERED.get(kind, ())]
     return [f"snapshot.{kind}", *(f"{kind}.{event}" for event in EVENTS[kind]), *live, "live.left"]
 
 
@@ -206,7 +215,9 @@ def _told(told: Mapping[str, Object]) -> dict[str, tuple[str, Object]]:
         for event, body in events.items()
     }
     found |= {
-        f"live.{event}": (_described(told, type_), schemas.live_frame(event, told)) for event, type_ in LIVE.items()
+        f"live.{event}": (_described(told, type_), schemas.live_frame(kind, event, told))
+        for kind, live in UNNUMBERED.items()
+        for event, type_ in live.items()
     }
     found |= {
         f"snapshot.{kind}": ("The whole state, after joining, or in place of a replay.", schemas.snapshot_frame(kind))

@@ -456,6 +456,7 @@ class Gateway:
             return
         for outbox, catching in table.dropped(message):
             outbox.owner.dropped(stream, catching=catching)
+            self.unlisten(outbox, table.kind, message.entity)
 
     def _account_event(self, message: Pushed) -> None:
         """What a practitioner's own stream says to the gateway itself: a login ended, the name changed."""

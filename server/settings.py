@@ -233,6 +233,7 @@ class Settings(BaseSettings):
         description="whether an amplifier is connected, where none can be asked",
     )
     audio_sessions: int = Field(100, ge=1, description="audio sessions that one practitioner keeps")
+    playouts: int = Field(64, ge=1, description="streams of sound (sessions by codec) that one gateway renders at once")
     api_v1_str: str = Field(
         API_V1,
         validation_alias=AliasChoices("api_v1_str", "SANGHA_API_V1_STR", "API_V1_STR"),

@@ -65,8 +65,12 @@ def follow(
     after: int | None,
     *,
     recorded: bool,
+    reply: OnAnswer | None = None,
 ) -> None:
-    """A command that makes the session follow the entity's stream: from a snapshot, or from ``after``. Raises Full."""
+    """A command that makes the session follow the entity's stream: from a snapshot, or from ``after``. Raises Full.
+
+    Its answer is the reply, unless ``reply`` sees to that.
+    """
     name, most = str(address), connection.gateway.settings.joined_spaces
     if name not in connection.streams:
         if connection.joined_spaces >= most:
@@ -78,7 +82,16 @@ def follow(
         if isinstance(message, Refused):
             connection.not_following(name)
 
-    ask(connection, request, address, command, recorded=recorded, snapshot=after is None, then=followed_or_not)
+    ask(
+        connection,
+        request,
+        address,
+        command,
+        recorded=recorded,
+        snapshot=after is None,
+        then=followed_or_not,
+        reply=reply,
+    )
 
 
 def pass_on(connection: Connection, request_id: int, message: Answer | Refused | Paged) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import gc
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 import orjson
@@ -35,11 +35,12 @@ _AS_SQUARE: Final = bytes.maketrans(b"{}", b"[]")
 STREAM_IDS: Final = {
     "space": UUID.pattern,
     "practitioner": UUID.pattern,
+    "audio_session": UUID.pattern,
     "eustress": r"[^\x00-\x1f\x7f]{1,200}",
 }
 """By kind of stream, what an id looks like. A Eustress space's is the engine's own text."""
 STREAM: Final = re.compile("|".join(f"^{kind}:{ids}$" for kind, ids in STREAM_IDS.items()))
-STREAM_NAMES: Final = "space:UUID, practitioner:UUID or eustress:NAME"
+STREAM_NAMES: Final = "space:UUID, practitioner:UUID, audio_session:UUID or eustress:NAME"
 VERSION_MAX: Final = 2**31 - 1
 """Of a state: the column's."""
 GUEST_NAME_MAX: Final = 100
@@ -250,6 +251,26 @@ class EustressIngest(EustressRequest, frozen=True, kw_only=True):
     removed_entities: Any = msgspec.UNSET
 
 
+class AudioRequest(Request, frozen=True, kw_only=True):
+    """A request about one audio session, by its id: one's own, or one that is shared with a space that one participates in."""
+
+    session: Uuid
+
+
+class AudioListen(AudioRequest, frozen=True, kw_only=True):
+    """Hear an audio session: its snapshot, then what becomes of it, its sound as binary frames, and its spectrum if asked for.
+
+    Frames are sent before they sound and may be lost on a slow connection; they are never resumed, one listens anew.
+    """
+
+    codec: Annotated[Literal["pcm", "opus"], Meta(description="pcm: 16 bits, 44.1 kHz; opus: 48 kHz")] = "pcm"
+    spectrum: Annotated[bool, Meta(description="ten times a second, measured from what sounds then")] = False
+
+
+class AudioUnlisten(AudioRequest, frozen=True, kw_only=True):
+    """Hear it no longer: this session alone."""
+
+
 class History(Request, frozen=True, kw_only=True):
     """Numbered events of a stream, oldest first."""
 
@@ -282,6 +303,8 @@ REQUESTS: Final[dict[str, type[Request]]] = {
     "eustress.subscribe": EustressSubscribe,
     "eustress.unsubscribe": EustressUnsubscribe,
     "eustress.ingest": EustressIngest,
+    "audio.listen": AudioListen,
+    "audio.unlisten": AudioUnlisten,
     "history": History,
 }
 
@@ -461,12 +484,21 @@ def utc_now() -> str:
 
 def text_frame(payload: bytes) -> bytes:
     """The unmasked WebSocket text frame of a payload (RFC 6455, 5.2), ready for any number of transports."""
+    return _frame(b"\x81", payload)
+
+
+def binary_frame(payload: bytes) -> bytes:
+    """The unmasked binary frame: sound."""
+    return _frame(b"\x82", payload)
+
+
+def _frame(first: bytes, payload: bytes) -> bytes:
     size = len(payload)
     if size < 126:
-        return b"\x81%c%b" % (size, payload)
+        return b"%b%c%b" % (first, size, payload)
     if size < 65536:
-        return b"\x81\x7e%b%b" % (size.to_bytes(2, "big"), payload)
-    return b"\x81\x7f%b%b" % (size.to_bytes(8, "big"), payload)
+        return b"%b\x7e%b%b" % (first, size.to_bytes(2, "big"), payload)
+    return b"%b\x7f%b%b" % (first, size.to_bytes(8, "big"), payload)
 
 
 def pong_frame(payload: bytes) -> bytes:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from actors.audio_session.replies import AudioSession
 from actors.eustress import replies as eustress
 from actors.eustress.values import INLINE_BYTES, Policy
 from actors.practitioner.archetypal_state import ArchetypalState
@@ -262,6 +263,28 @@ class SnapshotTaken(Struct, kw_only=True):
     reason: Literal["count", "batch", "alarm", "manual"]
 
 
+# --- of an audio session ---------------------------------------------------------------------------------------------
+
+
+class Deleted(Struct, kw_only=True):
+    """The session is no more."""
+
+
+BANDS: Final = 64
+"""Of a spectrum; ``actors.audio.spectrum`` measures so many (and brings numpy, which this module does without)."""
+
+
+class SoundSpectrum(Struct, kw_only=True):
+    """What sounds, measured from the samples before ``position_s``: peaks by falling amplitude (linear, 1 is full scale), and 64
+    bands of equal ratio from 20 Hz to 20 kHz, 0 at -80 dBFS and 1 at full scale."""
+
+    frequencies: Annotated[list[float], Meta(description="of the peaks, in Hz")]
+    amplitudes: list[float]
+    bands: Annotated[list[float], Meta(min_length=BANDS, max_length=BANDS)]
+    position_s: float
+    at: Annotated[datetime, Meta(description="when that sounds, by the server's clock")]
+
+
 class Unfollowed(Struct, kw_only=True):
     """This session could not follow the stream again that it named in ``resume``; ``reason`` is an error code."""
 
@@ -314,14 +337,25 @@ EVENTS: Final[Mapping[str, Mapping[str, Any]]] = {
         "policy": Policy,
         "epoch": eustress.Epoch,
     },
+    "audio_session": {
+        "changed": AudioSession,
+        "deleted": Deleted,
+    },
 }
 """Numbered: by kind of stream and event, the type of the body."""
 
 LIVE: Final[Mapping[str, type]] = {"presence": Presence, "coherence": Agreement, "ritual_progress": RitualProgress}
 """Unnumbered, of spaces: how things are now. Their fields stand in the push itself."""
 
+SOUND: Final[Mapping[str, type]] = {"spectrum": SoundSpectrum}
+"""Unnumbered, of audio sessions. Sound itself comes as binary frames: ``server.sound.frames``."""
+
+UNNUMBERED: Final[Mapping[str, Mapping[str, type]]] = {"space": LIVE, "audio_session": SOUND}
+"""By kind of stream."""
+
 SNAPSHOTS: Final[Mapping[str, type]] = {
     "space": shapes.SpaceState,
     "practitioner": shapes.Profile,
     "eustress": EustressSpace,
+    "audio_session": AudioSession,
 }

@@ -19,7 +19,7 @@ from actors.runtime.errors import BadRequest, FieldError, Forbidden, TooLarge
 from actors.runtime.wire import Answer, History, Paged, Refused
 from actors.space import commands as space
 from server.spaces import known_space, room_for_one_more, space_of, spaces_for
-from server.ws import eustress_requests, protocol, ritual_requests
+from server.ws import audio_requests, eustress_requests, protocol, ritual_requests
 from server.ws.asking import OnAnswer, ask, follow, operation_of, pass_on
 from server.ws.commands import command_of
 from server.ws.session import space_id_of
@@ -49,6 +49,8 @@ def entity_now(connection: Connection, request: protocol.Request) -> str | None:
     if isinstance(request, protocol.SpaceCreate):
         uncounted = connection.caller.guest or connection.gateway.settings.lab
         return space_id_of(operation_of(connection, request)) if uncounted else None
+    if isinstance(request, protocol.AudioRequest):
+        return request.session
     return request.stream.partition(":")[2] if isinstance(request, protocol.History) else ""
 
 
@@ -202,10 +204,12 @@ _HANDLERS: Final[dict[type[protocol.Request], Callable[[Connection, Any, str], N
     protocol.History: _history,
     **ritual_requests.HANDLERS,
     **eustress_requests.HANDLERS,
+    **audio_requests.HANDLERS,
 }
 
 _LOOK_UPS: Final[dict[type[protocol.Request], Callable[[Connection, Any], Awaitable[None]]]] = {
     protocol.SpaceList: _list,
     **ritual_requests.LOOK_UPS,
+    **audio_requests.LOOK_UPS,
 }
 """Requests that always take a look-up."""

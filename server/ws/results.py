@@ -13,6 +13,7 @@ from actors.eustress.values import SpaceName
 from actors.practitioner.transformation import TransformationResult
 from actors.runtime.codec import Uuid
 from server import shapes
+from server.sound.frames import Name
 
 
 class Authenticated(Struct, kw_only=True):
@@ -108,6 +109,26 @@ class EustressSpaceName(Struct, kw_only=True):
     space: SpaceName
 
 
+class Listening(Struct, kw_only=True):
+    """The snapshot and the sound follow. A frame of ``frame_samples`` at ``position`` sounds when the session's timeline is
+    at (``position`` - ``delay_samples``) / ``rate`` seconds; it is sent ``ahead_ms`` before."""
+
+    session: Uuid
+    stream: Annotated[int, Meta(description="its number in the frames")]
+    codec: Name
+    rate: Annotated[int, Meta(description="samples a second")]
+    channels: int
+    frame_samples: int
+    delay_samples: Annotated[int, Meta(description="by which what a decoder gives is late: Opus' look-ahead")]
+    ahead_ms: int
+
+
+class AudioSessionId(Struct, kw_only=True):
+    """Which audio session it was."""
+
+    session: Uuid
+
+
 RESULTS: Final[Mapping[str, type]] = {
     "auth": Authenticated,
     "ping": Pong,
@@ -132,5 +153,7 @@ RESULTS: Final[Mapping[str, type]] = {
     "eustress.subscribe": EustressFollowing,
     "eustress.unsubscribe": EustressSpaceName,
     "eustress.ingest": Ingested,
+    "audio.listen": Listening,
+    "audio.unlisten": AudioSessionId,
     "history": Events,
 }

@@ -106,7 +106,7 @@ def outgoing() -> dict[str, Schema]:
     types = [
         *RESULTS.values(),
         *bodies,
-        *pushes.LIVE.values(),
+        *(type_ for live in pushes.UNNUMBERED.values() for type_ in live.values()),
         *pushes.SNAPSHOTS.values(),
         pushes.Unfollowed,
         pushes.Bye,
@@ -172,10 +172,10 @@ def of(type_: Any) -> Schema:
     return dict(msgspec.json.schema(type_))
 
 
-def live_frame(event: str, components: Mapping[str, Schema]) -> Schema:
-    """An unnumbered push of a space: its fields stand in the frame."""
-    fields = components[pushes.LIVE[event].__name__]
-    frame = _frame("event", stream=stream("space"), event={"const": event})
+def live_frame(kind: str, event: str, components: Mapping[str, Schema]) -> Schema:
+    """An unnumbered push: its fields stand in the frame."""
+    fields = components[pushes.UNNUMBERED[kind][event].__name__]
+    frame = _frame("event", stream=stream(kind), event={"const": event})
     frame["properties"] |= fields["properties"]
     frame["required"] += fields["required"]
     return frame | {"description": fields["description"]}

@@ -233,6 +233,7 @@ class Connection:
     def _stop(self, address: Address, stream: Stream | None) -> None:
         if stream is not None:
             stream.table.remove(stream, self.outbox)
+        self.gateway.unlisten(self.outbox, address.kind, address.id)
         self.gateway.router.link(address).send(Unfollow(address.id, self.session))
 
     def abandon(self) -> None:
