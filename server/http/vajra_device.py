@@ -35,6 +35,14 @@ _VOICES: Final = uuid.UUID("0f6b7a53-55c5-5a0e-8f4e-6e1cf6a0c7d1")
 _FULL: Final = 32_767
 
 Named = Annotated[DeviceName, Meta(description="as `devices` lists it, or its index there")]
+Samples = Annotated[
+    list[Any],
+    Meta(
+        min_length=1,
+        max_length=c.SAMPLES_MAX,
+        description=f"in -1..1 at {SAMPLE_RATE} a second, or pairs of left and right: {LIST_MAX_S} s at most",
+    ),
+]
 
 
 class DeviceQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,15 +54,8 @@ class DeviceQuery(msgspec.Struct, frozen=True, kw_only=True):
 class PlayBody(msgspec.Struct, frozen=True, kw_only=True):
     """What is to sound: samples, or without them what the caller generated last."""
 
-    audio_data: Annotated[
-        list[Any] | UnsetType,
-        Meta(
-            min_length=1,
-            max_length=c.SAMPLES_MAX,
-            description=f"samples in -1..1 at {SAMPLE_RATE} a second, or pairs of left and right: {LIST_MAX_S} s at most",
-        ),
-    ] = UNSET
-    hardware_level: Annotated[int | UnsetType, Meta(ge=0, le=5, description="changes nothing of the sound")] = UNSET
+    audio_data: Samples | UnsetType = UNSET
+    hardware_level: Annotated[int, Meta(ge=0, le=5, description="changes nothing of the sound")] | UnsetType = UNSET
     device: Named = DEFAULT
 
 
