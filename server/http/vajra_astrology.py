@@ -186,6 +186,11 @@ async def planetary_positions(request: web.Request) -> web.Response:
     return _answer(Positions(**_dated(at), planetary_positions=_by_body(found)))
 
 
+async def positions(request: web.Request) -> web.Response:
+    """The same under the seed's name: a handler is one operation's."""
+    return await planetary_positions(request)
+
+
 async def moon_phase(request: web.Request) -> web.Response:
     """The phase, and the next ones."""
     at = moment_of(await _asked(request, Moment))
@@ -328,7 +333,7 @@ OPERATIONS: Final = (
         "current", current, "The sky of a moment", Housed, Current, _VIENNA,
         description="Positions, aspects, the Moon, the seasons; with `lat` and `lon` houses, the Sun and the planetary hour.",
     ),
-    _operation("positions", planetary_positions, "Where the bodies are", Housed, Positions, _JUNE, description=_POSITIONS),
+    _operation("positions", positions, "Where the bodies are", Housed, Positions, _JUNE, description=_POSITIONS),
     _operation(
         "planetary-positions", planetary_positions, "Where the bodies are", Housed, Positions, _VIENNA,
         description=f"{_POSITIONS} The same as `positions`.",

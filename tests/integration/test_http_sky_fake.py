@@ -147,3 +147,8 @@ async def test_aspects_say_by_which_orbs_they_are(http: httpx.AsyncClient) -> No
 async def test_nobodys_place_is_remembered(http: httpx.AsyncClient) -> None:
     for method in ("POST", "PUT"):
         assert (await http.request(method, "location", json=VIENNA)).status_code == 405
+
+
+def test_each_operation_has_a_handler_of_its_own() -> None:
+    """Its name is the document's operation id."""
+    assert len({operation.handler for operation in OPERATIONS}) == len(OPERATIONS)
