@@ -15,6 +15,7 @@ from gateway_fakes import ALICE, World, until, world
 
 from actors.audio.presets import Sound, made
 from actors.audio.render import frames_of, render
+from server.audio_devices import devices_of
 from server.http import vajra_rendering
 from server.http.vajra_rendering import places_of
 
@@ -66,6 +67,12 @@ async def test_a_long_sound_says_where_it_is_streamed_from(http: httpx.AsyncClie
     async with http.stream("GET", answer["url"]) as wav:
         assert wav.headers["Content-Length"] == str(44 + 4 * answer["samples"])
         assert wav.headers["Content-Type"] == "audio/wav"
+
+
+async def test_what_was_generated_last_is_what_would_be_played(w: World, http: httpx.AsyncClient) -> None:
+    for hz in (300.0, 528.0):
+        await http.post(f"{AUDIO}/generate", json={"type": "solfeggio", "frequency": hz})
+    assert devices_of(w.gateway).last(ALICE) == made(Sound(audio_type="solfeggio", frequency=528.0)).recipe
 
 
 async def test_the_url_of_a_sound_is_that_sound(http: httpx.AsyncClient) -> None:
