@@ -90,7 +90,7 @@ class Generated(msgspec.Struct, frozen=True, kw_only=True):
 
     status: Literal["success"] = SUCCESS
     audio_data: Annotated[
-        list[float] | list[tuple[float, float]] | None, Meta(description=f"null beyond {LIST_MAX_S} s: see `url`")
+        list[float | tuple[float, float]] | None, Meta(description=f"null beyond {LIST_MAX_S} s: see `url`")
     ]
     sample_rate: int
     channels: Annotated[int, Meta(description="1: both ears hear the same")]
