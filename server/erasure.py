@@ -1,4 +1,5 @@
-"""What is still to be done in other entities about accounts that are gone: departures, names in stored events, rituals, wheels.
+"""What is still to be done in other entities about accounts that are gone: departures, names in stored events, rituals,
+prayer wheels, audio sessions.
 
 The deletion itself tells every space that was known when it was asked for, durably (``actors.practitioner.leaving``). What it
 could not know (a join that was under way, more spaces than one command names) stands in tables: rows of ``space_members``
@@ -15,6 +16,7 @@ import logging
 from collections.abc import Awaitable, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from actors.audio_session import commands as audio_session
 from actors.practitioner import commands as practitioner
 from actors.prayer import commands as prayer
 from actors.ritual import commands as ritual
@@ -33,6 +35,8 @@ log = logging.getLogger(__name__)
 AT_ONCE: Final = 100
 RITUALS_MAX: Final = 1_000
 """Of one account in one look; more than any may upload."""
+SESSIONS_MAX: Final = 10_000
+"""The same of audio sessions; what is more goes in the next look."""
 AGAIN_S: Final = (5.0, 60.0)
 """After a deletion: by then a shard that was away is replaced, and has decided what was on its way to it."""
 EVERY_S: Final = 3_600.0
@@ -41,6 +45,7 @@ RETRY_S: Final = 30.0
 """After a failure: whoever is not there now is back long before."""
 FAREWELLS_MAX: Final = practitioner.FAREWELLS_MAX
 EVERYONE: Final = None
+_DELETE: Final = audio_session.encode(audio_session.Delete())
 
 
 class Scrubber(Protocol):
@@ -60,6 +65,8 @@ async def farewells_of(gateway: Gateway, who: str) -> tuple[practitioner.Farewel
     rituals = await gateway.queries.unpublished(who, FAREWELLS_MAX)
     told += [practitioner.Farewell(target=Address("space", id_), command=depart) for id_ in spaces]
     told += [practitioner.Farewell(target=Address("ritual", id_), command=orphan) for id_ in rituals]
+    sessions = await gateway.queries.audio_session_ids(who, FAREWELLS_MAX)
+    told += [practitioner.Farewell(target=Address("audio_session", id_), command=_DELETE) for id_ in sessions]
     return tuple(told[:FAREWELLS_MAX])
 
 
@@ -123,7 +130,10 @@ class Erasure:
         for id_ in stray or ():
             erase = self._ask(Address("prayer_wheel", id_), prayer.encode(prayer.Erase()))
             done &= await self._done(erase, f"prayer wheel {id_}")
-        return done and None not in (found, orphans, stray)
+        sessions = await self._listed(self._gateway.queries.audio_session_ids(who, SESSIONS_MAX, gone=True))
+        for id_ in sessions or ():
+            done &= await self._done(self._ask(Address("audio_session", id_), _DELETE), f"audio session {id_}")
+        return done and None not in (found, orphans, stray, sessions)
 
     async def _listed(self, query: Awaitable[Sequence[Any]]) -> Sequence[Any] | None:
         """What storage says; None where it does not."""

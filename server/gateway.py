@@ -219,6 +219,24 @@ class Queries(Protocol):
     async def audible_sessions(self, practitioner: str, limit: int) -> Any:
         """Audio sessions (and whether they are their own) that a practitioner may hear and that have not ended."""
 
+    async def audio_sessions(self, owner: str, limit: int, before: str | None = None, status: str | None = None) -> Any:
+        """A practitioner's audio sessions, newest first."""
+
+    async def audio_sessions_of_space(self, space: str, limit: int, before: str | None = None) -> Any:
+        """Audio sessions that are shared with a space, newest first."""
+
+    async def audio_session_place(self, session: str) -> Any:
+        """Whose an audio session is, and its space; None where there is none."""
+
+    async def count_audio_sessions(self, owner: str) -> int:
+        """How many they keep."""
+
+    async def audio_session_ids(self, owner: str, limit: int, *, gone: bool = False) -> Any:
+        """Ids of theirs; with ``gone`` none while the account is there."""
+
+    async def participates(self, space: str, practitioner: str) -> bool:
+        """Whether an account is a participant of an open space."""
+
     async def journal(self, kind: str, entity: str, after: int, limit: int) -> Any:
         """Events of an entity, opened."""
 

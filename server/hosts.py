@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-KINDS: Final = ("practitioner", "space", "ritual", "eustress")
+KINDS: Final = ("practitioner", "space", "ritual", "eustress", "audio_session")
 RETRY_S: Final = 0.2
 LAB_PARTICIPANTS: Final = 1_000_000
 """Load tests ask for more room than any real space has."""
@@ -105,9 +105,17 @@ def kind_of(name: str, settings: Settings) -> EntityKind:
 def _vajra(name: str, settings: Settings) -> EntityKind:
     """One of Vajra.Stream's kinds; only who needs it pays for it."""
     if name == "audio_session":
+        from actors.audio.presets import Defaults
         from actors.audio_session.entity import AudioSessionKind
 
-        return AudioSessionKind()
+        return AudioSessionKind(
+            Defaults(
+                bowl_harmonics=settings.prayer_bowl_harmonics,
+                bowl_envelopes=settings.prayer_bowl_envelopes,
+                blessing=settings.blessing_frequencies,
+                max_volume=settings.max_volume,
+            )
+        )
     if name == "audio":
         from actors.audio.entity import AudioKind
 

@@ -222,7 +222,7 @@ class Settings(BaseSettings):
     )
     hardware_level: int = Field(
         2,
-        ge=0,
+        ge=1,
         le=5,
         validation_alias=AliasChoices("hardware_level", "SANGHA_HARDWARE_LEVEL", "HARDWARE_LEVEL"),
         description="level of the hardware that is there, as the seed counts it",

@@ -49,7 +49,7 @@ class CreateSession(Command, frozen=True, kw_only=True, tag="create"):
     hardware_enabled: bool = False
     visuals_enabled: bool = False
     device: DeviceName | None = None
-    """Where it sounds beside those who listen; with ``hardware_enabled`` and no name: ``default``."""
+    """Where it sounds beside those who listen. (HTTP makes ``default`` of ``hardware_enabled`` without a name.)"""
     space: Uuid | None = None
     published: bool = False
     """Made by the published client's request: start and stop answer it with ``status: success``."""

@@ -26,7 +26,6 @@ from actors.runtime.errors import Conflict, NotFound, TooLarge, Unauthenticated
 METADATA_BYTES: Final = 16 * 1024
 """As JSON: as much as a message may have."""
 EARLY: Final = timedelta(seconds=5)
-DEVICE: Final = "default"
 _SAID: Final = ("name", "intention", "metadata")
 """What an update changes of a session and nothing hears."""
 
@@ -92,7 +91,7 @@ def create(defaults: Defaults, state: SessionState, command: c.CreateSession, co
         recipe=decided.recipe,
         frequencies=decided.frequencies,
         notes=decided.notes,
-        device=command.device or (DEVICE if command.hardware_enabled else None),
+        device=command.device,
         created_at=now,
         expires_at=datetime.fromtimestamp(caller.expires_at or 0.0, UTC) if ends else None,
         **{name: getattr(command, name) for name in _AS_GIVEN},

@@ -46,6 +46,7 @@ class Export(msgspec.Struct, kw_only=True):
     """All that is held. ``messages`` are what the caller said in spaces; ``journal`` is their own events, all of them.
 
     ``prayers``: what they accumulated with their prayer wheel, ``prayer_journal``: the wheel's events.
+    ``audio_sessions`` have theirs in ``journal``.
     """
 
     format: int
@@ -58,6 +59,7 @@ class Export(msgspec.Struct, kw_only=True):
     rituals: list[dict[str, Any]]
     prayers: list[dict[str, Any]]
     prayer_journal: list[dict[str, Any]]
+    audio_sessions: list[dict[str, Any]]
     spaces: list[dict[str, Any]]
     messages: list[dict[str, Any]]
     journal: list[dict[str, Any]]
@@ -112,6 +114,7 @@ async def document(request: web.Request, who: str, session: str, profile: bytes)
         "rituals": _rituals(request, who),
         "prayers": _paged(lambda last: queries.accumulations(who, PAGE, last)),
         "prayer_journal": _journal(request, who, "prayer_wheel"),
+        "audio_sessions": _audio_sessions(request, who),
         "spaces": _spaces(request, who),
         "messages": _messages(request, who),
         "journal": _journal(request, who),
@@ -150,6 +153,13 @@ async def _rituals(request: web.Request, who: str) -> AsyncIterator[Any]:
     async for row in _paged(lambda last: queries.authored(who, PAGE, last)):
         reply = await ask(request, Address("ritual", row["id"]), r.encode(r.GetModule()))
         yield row | {"wasm_module": orjson.loads(reply)["module"]}
+
+
+async def _audio_sessions(request: web.Request, who: str) -> AsyncIterator[Any]:
+    """With the events of each."""
+    queries = gateway_of(request).queries
+    async for row in _paged(lambda last: queries.audio_sessions(who, PAGE, last)):
+        yield row | {"journal": [each async for each in _journal(request, row["id"], "audio_session")]}
 
 
 async def _messages(request: web.Request, who: str) -> AsyncIterator[Any]:
@@ -207,7 +217,8 @@ OPERATIONS: Final = (
         handler=export,
         summary="Everything that is held about oneself",
         description="One JSON document, as an attachment: profile, logins, states, runs, insights, rituals with their modules"
-        " (base64), prayers, spaces, messages, and one's own journals. Hashes of passwords and tokens are left out.",
+        " (base64), prayers, audio sessions, spaces, messages, and one's own journals. Hashes of passwords and tokens are left"
+        " out.",
         tag=TAG,
         reply=Export,
         reply_headers={"Content-Disposition": "`attachment`, with a file name"},

@@ -16,7 +16,8 @@ import orjson
 from aiohttp import web
 from msgspec import UNSET, Meta, UnsetType
 
-from actors.audio.values import Level
+from actors.audio.portaudio import DEFAULT
+from actors.audio.values import Frequency, Level
 from actors.audio_session import commands as c
 from actors.audio_session.replies import AudioSession
 from actors.audio_session.showing import of_row
@@ -24,7 +25,7 @@ from actors.runtime.codec import Uuid
 from actors.runtime.entity import Caller
 from actors.runtime.link import ONCE
 from server import audio_sessions as sessions
-from server.audio_devices import check_device
+from server.audio_devices import OFF, check_device
 from server.http.api import Example, Operation, body_of, command_of, given_in, query_of, routes_of
 from server.http.context import gateway_of, idempotency_key, json_response, operation_of
 from server.http.contract import ENTITY, STORAGE, UuidText, at_most, body_like
@@ -36,8 +37,6 @@ TAG: Final = "Vajra sessions"
 BASE: Final = "/api/v1/sessions"
 ONE: Final = f"{BASE}/{{id}}"
 VOLUME: Final = 0.5
-NO_DEVICE: Final = "none"
-"""As AUDIO_DEVICE: the server plays nothing by itself."""
 Volume = Annotated[Level, at_most("max_volume")]
 CreateBody: Final = body_like(
     c.CreateSession,
@@ -59,7 +58,7 @@ class UpdateBody(msgspec.Struct, frozen=True, kw_only=True):
     metadata: c.Metadata | None = None
     name: c.Name | None = None
     volume: Annotated[Volume | UnsetType, Meta(description="from now on, with a crossfade")] = UNSET
-    audio_frequency: Annotated[float | None, Meta(gt=0, le=20_000, description="in Hz; the same")] = None
+    audio_frequency: Annotated[Frequency | None, Meta(description="in Hz; the same")] = None
 
 
 class ShareBody(msgspec.Struct, frozen=True, kw_only=True):
@@ -147,9 +146,9 @@ async def _create(request: web.Request, *, published: bool) -> bytes:
     settings, body = gateway.settings, await body_of(request, CreateBody)
     given = given_in(body)
     if given.get("device") is not None:
-        await check_device(gateway, given["device"])
-    elif given.get("hardware_enabled") and settings.audio_device != NO_DEVICE:
-        given["device"] = settings.audio_device
+        given["device"] = await check_device(gateway, given["device"])
+    elif given.get("hardware_enabled") and settings.audio_device != OFF:
+        given["device"] = DEFAULT
     if given.get("space") is not None:
         await sessions.check_participates(gateway, caller, given["space"])
     left = {"volume": min(VOLUME, settings.max_volume), "prayer_bowl_mode": settings.prayer_bowl_mode}

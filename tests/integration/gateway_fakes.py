@@ -438,6 +438,10 @@ class FakeQueries:
         self._check()
         return [{"space_id": space} for space in self.spaces_of.get(practitioner, ()) if after is None or space > after]
 
+    async def audio_session_ids(self, owner: str, limit: int, *, gone: bool = False) -> list[str]:
+        self._check()
+        return []
+
     async def has_wheel(self, practitioner: str) -> bool:
         self._check()
         return False

@@ -249,8 +249,8 @@ def order(driver: Driver) -> Any:
 
 
 def test_the_device_is_told_one_thing_at_a_time_and_at_last_what_is_so() -> None:
-    driver = made(hardware_enabled=True)
-    assert seen(driver).device == "default"
+    driver = made(hardware_enabled=True, device="default")
+    assert (seen(driver).device, seen(made(hardware_enabled=True)).device) == ("default", None)
     assert driver.kind.agenda(driver.state).effects == {}
     begun = driver.reply(c.Start(), OWNER)
     first, play = order(driver)
@@ -402,7 +402,7 @@ def test_a_retry_is_known_by_all_of_the_command() -> None:
 
 def whole_life() -> Driver:
     """A session to which everything happens. ``histories/audio_session.json`` is the first version's record."""
-    driver = made(metadata={"n": 1}, frequencies=(7.83, 528.0), hardware_enabled=True)
+    driver = made(metadata={"n": 1}, frequencies=(7.83, 528.0), device="default")
     for step in (c.Start(), c.UpdateSession(volume=0.2), c.Pause(), c.Share(space=HALL), c.Start(), c.Stop()):
         driver.wait(1)
         driver.do(step, OWNER)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from actors.audio_session import commands as audio_session
 from actors.practitioner.commands import FAREWELLS_MAX
 from actors.prayer import commands as prayer
 from actors.ritual import commands as ritual
@@ -31,6 +32,7 @@ class World:
         self.spaces: dict[tuple[str, str], bool] = {}
         self.rituals: dict[str, str] = {}
         self.wheels: set[str] = set()
+        self.sessions: dict[str, str] = {}
         self.unreadable: set[str] = set()
         self.refuses: dict[str, str] = {}
         self.down = False
@@ -47,7 +49,9 @@ class World:
 
     async def gone(self, limit: int, after: str | None = None) -> list[str]:
         self._there()
-        found = sorted({who for _, who in self.spaces} | set(self.rituals.values()) | self.wheels)
+        found = sorted(
+            {who for _, who in self.spaces} | set(self.rituals.values()) | self.wheels | set(self.sessions.values())
+        )
         return [who for who in found if after is None or who > after][:limit]
 
     async def left_over(self, who: str, limit: int, after: str | None = None) -> list[LeftOver]:
@@ -65,6 +69,10 @@ class World:
     async def stray_wheels(self, who: str) -> list[str]:
         self._there()
         return [who] if who in self.wheels else []
+
+    async def audio_session_ids(self, who: str, limit: int, *, gone: bool = False) -> list[str]:
+        self._there()
+        return [id_ for id_, of in self.sessions.items() if of == who][:limit]
 
     async def has_wheel(self, who: str) -> bool:
         return who in self.wheels
@@ -91,6 +99,11 @@ class World:
             assert prayer.codec.decode(command) == prayer.Erase()
             self.wheels.remove(address.id)
             self.did.append("wheel")
+            return Answer(0, b"{}")
+        if address.kind == "audio_session":
+            assert audio_session.codec.decode(command) == audio_session.Delete()
+            del self.sessions[address.id]
+            self.did.append(f"session {address.id}")
             return Answer(0, b"{}")
         match space.codec.decode(command):
             case space.Depart(practitioner=who):
@@ -242,3 +255,17 @@ async def test_the_prayer_wheel_of_an_account_goes_with_it_and_a_stray_one_later
     w.refuses = {}
     assert await w.erasure.sweep_all()
     assert (w.wheels, w.did) == (set(), ["wheel"])
+
+
+async def test_audio_sessions_of_an_account_go_with_it_and_those_that_came_late_later() -> None:
+    w = World()
+    w.known = {"spaces": [], "rituals": []}
+    w.sessions = {"one": GONE, "two": GONE, "three": OTHER}
+    told = await farewells_of(w, GONE)  # type: ignore[arg-type]
+    assert [farewell.target for farewell in told] == [Address("audio_session", id_) for id_ in ("one", "two")]
+    assert {audio_session.codec.decode(farewell.command) for farewell in told} == {audio_session.Delete()}
+    w.refuses = {"one": "actor_unavailable"}
+    assert not await w.erasure.sweep(GONE)
+    w.refuses = {}
+    assert await w.erasure.sweep(GONE)
+    assert (w.sessions, sorted(w.did)) == ({"three": OTHER}, ["session one", "session two"])
