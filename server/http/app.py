@@ -38,6 +38,7 @@ from server.http import (
     vajra_astrology,
     vajra_audio,
     vajra_device,
+    vajra_sessions,
     vajra_visuals,
 )
 from server.http import headers as response_headers

@@ -73,6 +73,7 @@ TAGS: Final = {
     "Eustress lake": "Scenes as they are and as they were, snapshots, spaces and how they do.",
     "Eustress training": "Epochs: what a model may learn from.",
     "Eustress ingest": "What engines tell of their scenes: with a token of theirs (`sangha token --service eustress`).",
+    "Vajra sessions": "Sound with an intention and an end, alone or with a space: everybody hears the same at the same moment.",
     "Vajra audio": "Sounds made on the spot: samples, files, spectra.",
     "Sky": "Where the Sun, the Moon and the planets are, apparent and of date; houses, hours and phases.",
     "Vajra visuals": "Figures and fields as SVG or PNG, from their address alone.",
