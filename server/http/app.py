@@ -106,6 +106,7 @@ def build(gateway: Gateway) -> web.Application:
         vajra_astrology,
         vajra_audio,
         vajra_device,
+        vajra_sessions,
         vajra_visuals,
     )
     for resource in resources:
