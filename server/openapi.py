@@ -326,6 +326,8 @@ def _reply(
     if type_ is not None:
         shown = _examples(examples, recorded, lambda each: each.answer)
         response["content"] = {operation.media: {"schema": schemas.of(type_)} | shown}
+        if status == operation.status:
+            response["content"] |= {media: {} for media in operation.more_media}
     elif operation.media != JSON and status == operation.status:
         response["content"] = {media: {} for media in (operation.media, *operation.more_media)}
     return response

@@ -164,6 +164,11 @@ def clean(text: str, longest: int) -> str:
     return kept if len(kept) <= longest else kept[: longest - 1].rstrip() + "…"
 
 
+def plain(text: str) -> str:
+    """A piece of a text without what is not text; nothing is cut."""
+    return "".join(char for char in text if char in "\n\t" or not _unwanted(char))
+
+
 def _unwanted(char: str) -> bool:
     return (
         unicodedata.category(char) in ("Cc", "Cs") or char in "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"

@@ -1,8 +1,8 @@
-"""Asks an OpenAI-compatible endpoint for one insight, or says in a short phrase why there is none.
+"""Asks an OpenAI-compatible endpoint for one insight or one text, or says in a short phrase why there is none.
 
-However the other side behaves, ``consult`` ends within its time: one deadline over everything, at most so many bytes of
-an answer, no redirects, retries only of what may be gone in a moment. A model that keeps failing is left alone for a while
-(``breaker``), and nothing is sent that the day's budget does not cover (``spending``). The key stands in one header and
+However the other side behaves, ``consult`` and ``write`` end within its time: one deadline over everything, at most so many
+bytes of an answer, no redirects, retries only of what may be gone in a moment. A model that keeps failing is left alone for a
+while (``breaker``), and nothing is sent that the day's budget does not cover (``spending``). The key stands in one header and
 nowhere else: errors are phrases of our own and carry no cause.
 """
 
@@ -13,9 +13,10 @@ import logging
 import random
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import httpx
 
@@ -28,9 +29,12 @@ from actors.runtime.entity import Struct
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 OPENROUTER: Final = "https://openrouter.ai/api/v1"
 REFERER: Final = "https://control-engine.sacred.dev"
 """OpenRouter's name for this application; the Control Engine's own."""
+JSON: Final = "application/json"
 RESPONSE_MAX: Final = 2**20
 """Bytes. 1,000 tokens with their probabilities are some 300 KiB."""
 ATTEMPTS: Final = 3
@@ -61,6 +65,13 @@ class Consulted(Struct, frozen=True, kw_only=True):
     parts: Parts
     tokens: int
     confidence: float | None
+
+
+class Wrote(Struct, frozen=True, kw_only=True):
+    """A text was told to its end. ``finish`` is the endpoint's word for why; None where it said nothing."""
+
+    tokens: int
+    finish: str | None
 
 
 class Clocks(Struct, frozen=True, kw_only=True):
@@ -108,6 +119,15 @@ class Client:
 
     async def consult(self, messages: list[dict[str, str]]) -> Consulted:
         """One insight. Raises Failure, within the endpoint's time."""
+        return await self._in_time(lambda: self._attempt(messages))
+
+    async def write(self, messages: list[dict[str, str]], max_tokens: int, tell: Callable[[str], bool]) -> Wrote:
+        """A free text, told piece by piece; ``tell`` says whether more is wanted. Raises Failure, also after some of it was
+        told: then it is cut off there."""
+        return await self._in_time(lambda: self._dictation(messages, max_tokens, tell))
+
+    async def _in_time(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """One deadline over all of it, waiting for a turn included."""
         deadline = asyncio.get_running_loop().time() + self._endpoint.timeout_s
         try:
             async with asyncio.timeout(self._endpoint.timeout_s * TURN_SHARE):
@@ -116,13 +136,13 @@ class Client:
             raise Failure("too many ask at once") from None
         try:
             async with asyncio.timeout_at(deadline):
-                return await self._guarded(messages)
+                return await self._guarded(attempt)
         except TimeoutError:
             raise Failure("it gave no answer in time") from None
         finally:
             self._turns.release()
 
-    async def _guarded(self, messages: list[dict[str, str]]) -> Consulted:
+    async def _guarded(self, attempt: Callable[[], Awaitable[T]]) -> T:
         """Behind the breaker. Whatever ends this, the breaker hears of it."""
         before, now = self._breaker, self._clocks.monotonic()
         admitted = breaker.admit(before, now)
@@ -130,7 +150,7 @@ class Client:
             raise Failure("it failed several times and is left alone for a minute")
         probe, self._breaker = admitted.probing, admitted
         try:
-            consulted = await self._attempts(messages)
+            done = await self._attempts(attempt)
         except (OverBudget, CannotCount) as refusal:
             self._breaker = breaker.given_up(self._breaker, probe=probe)
             if isinstance(refusal, CannotCount):
@@ -142,14 +162,14 @@ class Client:
             self._breaker = breaker.failed(self._breaker, self._clocks.monotonic(), probe=probe)
             raise
         self._breaker = breaker.succeeded(self._breaker)
-        return consulted
+        return done
 
-    async def _attempts(self, messages: list[dict[str, str]]) -> Consulted:
+    async def _attempts(self, once: Callable[[], Awaitable[T]]) -> T:
         deadline = self._clocks.monotonic() + self._endpoint.timeout_s
         attempt = 1
         while True:
             try:
-                return await self._attempt(messages)
+                return await once()
             except _Plainly:
                 self._schema = None  # for good: it will not learn it while we run
             except Failure as failure:
@@ -173,14 +193,59 @@ class Client:
         except answer.NotAnInsight as wrong:
             raise Failure(f"its answer was not usable: {wrong}") from None
 
-    async def _send(self, body: bytes, reserved: int, day: date) -> Completion:
-        """The response. Where it is certain that no model worked for it, nothing was spent; else all that was reserved."""
+    async def _dictation(self, messages: list[dict[str, str]], max_tokens: int, tell: Callable[[str], bool]) -> Wrote:
+        """One request for a free text, paid for before it is sent. What was told is never asked for again."""
+        body = completion.streamed_body(self._endpoint.model, messages, max_tokens)
+        asked, day = completion.estimate(body), self._clocks.utc().date()
+        reserved = asked + max_tokens
+        self._ledger.reserve(reserved, day)
+        dictation = Dictation(tell)
         try:
-            async with self._http.stream("POST", self._url, content=body, headers=self._headers()) as response:
-                if response.status_code == 200:
-                    return completion.read(await _body(response))
-                self._ledger.correct(reserved, 0, day)
-                await self._refuse(response)
+            await self._listen(body, dictation, reserved, day)
+        except Failure as failure:
+            if dictation.size:
+                raise Failure(failure.reason) from None
+            raise
+        if not dictation.size:
+            raise Failure("its answer was empty")
+        tokens = dictation.tokens or asked + dictation.size // 3 + 1
+        self._ledger.correct(reserved, tokens, day)
+        return Wrote(tokens=tokens, finish=dictation.finish)
+
+    async def _listen(self, body: bytes, dictation: Dictation, reserved: int, day: date) -> None:
+        async with self._answer_to(body, reserved, day, accept="text/event-stream") as response:
+            if "event-stream" not in response.headers.get("content-type", ""):
+                said = completion.read(await _body(response))  # an endpoint that tells no stream tells it at once
+                dictation.take(completion.Delta(text=said.text, tokens=said.tokens, finish="stop"))
+                return
+            found, size = completion.EventData(), 0
+            async for chunk in response.aiter_raw():
+                size += len(chunk)
+                if size > RESPONSE_MAX:
+                    raise Failure("its answer was too long")
+                if dictation.hear(found.feed(chunk)):
+                    return
+        if dictation.finish is None:
+            raise Failure("the connection ended before its answer did", retryable=True)
+
+    async def _send(self, body: bytes, reserved: int, day: date) -> Completion:
+        """The response."""
+        async with self._answer_to(body, reserved, day) as response:
+            return completion.read(await _body(response))
+
+    @asynccontextmanager
+    async def _answer_to(
+        self, body: bytes, reserved: int, day: date, accept: str = JSON
+    ) -> AsyncIterator[httpx.Response]:
+        """A response with status 200. Where it is certain that no model worked for it, nothing was spent; else all that was
+        reserved. Raises Failure."""
+        headers = self._headers() | {"Accept": accept}
+        try:
+            async with self._http.stream("POST", self._url, content=body, headers=headers) as response:
+                if response.status_code != 200:
+                    self._ledger.correct(reserved, 0, day)
+                    await self._refuse(response, structured=accept == JSON)
+                yield response
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout):
             self._ledger.correct(reserved, 0, day)
             raise Failure("it could not be reached", retryable=True) from None
@@ -188,18 +253,18 @@ class Client:
             raise Failure("it gave no answer in time", retryable=True) from None
         except httpx.TransportError:
             raise Failure("the connection ended before its answer did", retryable=True) from None
-        raise AssertionError("unreachable: a refusal raises")
 
-    async def _refuse(self, response: httpx.Response) -> None:
-        if self._schema is not None and completion.unsupported(
-            response.status_code, await _body(response, any_type=True)
+    async def _refuse(self, response: httpx.Response, *, structured: bool) -> None:
+        if (
+            structured
+            and self._schema is not None
+            and completion.unsupported(response.status_code, await _body(response, any_type=True))
         ):
             raise _Plainly
         raise completion.refused(response.status_code, response.headers, self._clocks.utc())
 
     def _headers(self) -> dict[str, str]:
         headers = {
-            "Accept": "application/json",
             "Accept-Encoding": "identity",  # a compressed answer could be of any size
             "Content-Type": "application/json",
             "HTTP-Referer": REFERER,
@@ -209,6 +274,31 @@ class Client:
                 raise Failure("its key has characters that no header may have")
             headers["Authorization"] = f"Bearer {key}"
         return headers
+
+
+class Dictation:
+    """A text as it comes. Events are taken until one says that it is over, or until no more is wanted."""
+
+    def __init__(self, tell: Callable[[str], bool]) -> None:
+        self._tell = tell
+        self.size = 0
+        """Bytes that were told."""
+        self.tokens: int | None = None
+        self.finish: str | None = None
+
+    def hear(self, events: list[bytes]) -> bool:
+        """Whether it is over. Raises Failure."""
+        return any(data == completion.DONE or not self.take(completion.read_delta(data)) for data in events)
+
+    def take(self, delta: completion.Delta) -> bool:
+        """Whether more is wanted. (What it used up comes after its end.)"""
+        self.tokens = delta.tokens or self.tokens
+        self.finish = delta.finish or self.finish
+        self.size += len(delta.text.encode("utf-8", "replace"))
+        if delta.text and not self._tell(delta.text):
+            self.finish = "length"
+            return False
+        return True
 
 
 class _Plainly(Exception):

@@ -76,6 +76,72 @@ def body(model: str, messages: Sequence[Mapping[str, str]], schema: Mapping[str,
     return msgspec.json.encode(asked)
 
 
+def streamed_body(model: str, messages: Sequence[Mapping[str, str]], max_tokens: int) -> bytes:
+    """The request for a free text, told as it comes; what it used up comes last, from an endpoint that knows that."""
+    asked = {
+        "model": model,
+        "messages": messages,
+        "temperature": TEMPERATURE,
+        "max_tokens": max_tokens,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    return msgspec.json.encode(asked)
+
+
+class Delta(Struct, frozen=True, kw_only=True):
+    """What an event of a stream says. ``finish``: why the text is at its end, where it is."""
+
+    text: str = ""
+    tokens: int | None = None
+    finish: str | None = None
+
+
+class _Part(msgspec.Struct, gc=False, frozen=True):
+    content: str | None = None
+
+
+class _Told(msgspec.Struct, gc=False):
+    delta: _Part = _Part()
+    finish_reason: str | None = None
+
+
+class _Chunk(msgspec.Struct, gc=False):
+    choices: list[_Told] = []
+    usage: Any = None
+    error: Any = None
+
+
+DONE: Final = b"[DONE]"
+
+
+def read_delta(data: bytes) -> Delta:
+    """An event's data as a delta. Raises Failure."""
+    try:
+        chunk = msgspec.json.decode(data, type=_Chunk)
+    except (msgspec.DecodeError, RecursionError):
+        raise Failure("its answer was not a chat completion") from None
+    if chunk.error is not None:
+        raise refused(_code(chunk.error), {}, None)
+    tokens = _tokens(chunk.usage)
+    if not chunk.choices:
+        return Delta(tokens=tokens)
+    told = chunk.choices[0]
+    return Delta(text=told.delta.content or "", tokens=tokens, finish=told.finish_reason)
+
+
+class EventData:
+    """Cuts server-sent events out of what arrives: the data of each. Comments and other fields are passed over."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The data of the lines that are whole now. (Chat completions put each event's data on one line.)"""
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        return [line[5:].strip() for line in lines if line.startswith(b"data:")]
+
+
 def estimate(data: bytes) -> int:
     """Tokens of a text, rather too many: some three bytes each."""
     return len(data) // 3 + 1

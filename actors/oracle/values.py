@@ -1,4 +1,6 @@
-"""What an oracle is asked and answers. Pure values; the oracle's worker decodes the one and encodes the other."""
+"""What an oracle is asked and answers: an insight at once, or a text that is read as it is written.
+
+Pure values; the oracle's worker decodes the one and encodes the other."""
 
 from __future__ import annotations
 
@@ -6,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final, Literal
 
 from actors.practitioner.archetypal_state import ArchetypalState
-from actors.runtime.codec import Codec, CommandCodec
+from actors.runtime.codec import Codec, CommandCodec, Uuid
 from actors.runtime.entity import Struct
 
 InsightType = Literal["interpretation", "guidance", "warning", "celebration"]
@@ -29,8 +31,58 @@ class Consult(Struct, frozen=True, kw_only=True, tag="consult"):
     """A group's summary, as ``actors.space.collective.collective`` makes it."""
 
 
-codec: Final[CommandCodec[Consult]] = CommandCodec(Consult)
+TextKind = Literal["prayer", "dedication", "teaching", "meditation"]
+
+
+class Write(Struct, frozen=True, kw_only=True, tag="write"):
+    """Begin a text. ``id`` is the asker's name for it: the same again is the same text. Answers ``Piece``, with no text yet."""
+
+    id: Uuid
+    kind: TextKind
+    intention: str = ""
+    max_tokens: int = 600
+
+
+class ReadOn(Struct, frozen=True, kw_only=True, tag="read_on"):
+    """What there is of a text after so many characters; waits a while where there is nothing yet. Answers ``Piece``."""
+
+    id: Uuid
+    after: int = 0
+
+
+class GiveUp(Struct, frozen=True, kw_only=True, tag="give_up"):
+    """Nobody wants the text any more. Answers nothing."""
+
+    id: Uuid
+
+
+Command = Consult | Write | ReadOn | GiveUp
+codec: Final[CommandCodec[Command]] = CommandCodec(Command)
 encode = codec.encode
+
+
+class Ending(Struct, frozen=True, kw_only=True):
+    """How a text came to its end, and who wrote it."""
+
+    model: str
+    source: Literal["model", "written"]
+    complete: bool = True
+    """False: the model was cut off; ``notice`` says by what."""
+    notice: str | None = None
+    title: str | None = None
+    text_id: str | None = None
+    tokens: int = 0
+
+
+class Piece(Struct, frozen=True, kw_only=True):
+    """A part of a text; ``ending`` is there with the last one."""
+
+    id: Uuid
+    text: str = ""
+    ending: Ending | None = None
+
+
+piece_codec: Final[Codec[Piece]] = Codec(Piece, 1)
 
 
 class Insight(Struct, frozen=True, kw_only=True):

@@ -18,7 +18,8 @@ from actors.oracle import answer, completion, prompt, rules
 from actors.oracle.client import OPENROUTER, Client, Clocks, Consulted, Endpoint
 from actors.oracle.completion import Failure
 from actors.oracle.spending import Ledger
-from actors.oracle.values import Consult, Insight, codec, insight_codec
+from actors.oracle.values import Consult, GiveUp, Insight, ReadOn, Write, codec, insight_codec, piece_codec
+from actors.oracle.writing import Writings
 from actors.runtime.wire import Ask
 
 log = logging.getLogger(__name__)
@@ -55,7 +56,7 @@ class OracleHandler:
     ) -> None:
         self._model = model
         self.answers: Counter[str] = Counter()
-        """By who spoke: ``rules``, ``model``, or ``fallback``: rules, because the model did not answer."""
+        """By who spoke: ``rules``, ``model``, ``written`` (a text of ours), or ``fallback``: ours, the model did not answer."""
         self.tokens = 0
         self._client: Client | None = None
         if api_key or url:
@@ -68,10 +69,21 @@ class OracleHandler:
                 schema=schema or answer.schema(),
             )
             self._client = Client(endpoint, Ledger(spend_path, tokens_per_day), transport=transport, clocks=clocks)
+        self.writings = Writings(self._client, model[:MODEL_MAX], self.answers, self._spent)
 
     async def __call__(self, ask: Ask) -> bytes:
-        """The insight as JSON. Raises BadRequest, Invalid where it is no consultation."""
-        return insight_codec.encode(await self.answer(codec.decode(ask.command)))
+        """The insight, or what there is of a text, as JSON. Raises BadRequest, Invalid where it is neither asked for."""
+        command, owner = codec.decode(ask.command), ask.caller.practitioner if ask.caller is not None else ""
+        match command:
+            case Consult():
+                return insight_codec.encode(await self.answer(command))
+            case Write():
+                return piece_codec.encode(self.writings.begin(owner, command))
+            case ReadOn():
+                return piece_codec.encode(await self.writings.read_on(owner, command))
+            case GiveUp():
+                self.writings.give_up(owner, command)
+                return b"{}"
 
     async def answer(self, consult: Consult) -> Insight:
         """Always an insight, within the model's time."""
@@ -92,9 +104,13 @@ class OracleHandler:
         return self._insight(consult, consulted)
 
     async def close(self) -> None:
-        """Drop the model's connections."""
+        """Give texts up, drop the model's connections."""
+        await self.writings.close()
         if self._client is not None:
             await self._client.close()
+
+    def _spent(self, tokens: int) -> None:
+        self.tokens += tokens
 
     def _insight(self, consult: Consult, consulted: Consulted) -> Insight:
         parts = consulted.parts

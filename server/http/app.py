@@ -38,6 +38,8 @@ from server.http import (
     vajra_astrology,
     vajra_audio,
     vajra_device,
+    vajra_llm,
+    vajra_prayers,
     vajra_sessions,
     vajra_visuals,
 )
@@ -106,6 +108,8 @@ def build(gateway: Gateway) -> web.Application:
         vajra_astrology,
         vajra_audio,
         vajra_device,
+        vajra_llm,
+        vajra_prayers,
         vajra_sessions,
         vajra_visuals,
     )

@@ -155,7 +155,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """Other statuses that are no errors, and their types; a tuple: one of them."""
     media: str = JSON
     more_media: tuple[str, ...] = ()
-    """Of an answer without a type: what it may be instead."""
+    """What the answer may be instead."""
     reply_headers: Mapping[str, str] = {}
     """Names of headers of the answer, and what they say."""
     errors: tuple[str, ...] = ()

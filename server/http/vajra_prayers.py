@@ -25,11 +25,11 @@ from actors.runtime.link import ONCE
 from server.http.api import Example, Operation, body_of, query_of, routes_of
 from server.http.context import ask, gateway_of, idempotency_key, json_response, operation_of
 from server.http.contract import ENTITY, STORAGE, UuidText
-from server.http.paging import Page, page_of
+from server.http.paging import Filter, Page, page_of
 from server.http.rituals import caller_of
 from server.rituals import read
 
-TAG: Final = "Prayers"
+TAG: Final = "Vajra prayers"
 KIND: Final = "prayer_wheel"
 PREFIX: Final = "/api/v1/prayers"
 TextId = Annotated[str, Meta(pattern=r"^[a-z0-9-]{1,60}$(?!\n)", description="1 to 60 of a-z 0-9 -")]
@@ -74,7 +74,7 @@ class PrayersQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Which texts."""
 
     kind: Annotated[TextKind | UnsetType, Meta(description="only of this kind")] = UNSET
-    theme: Annotated[str | UnsetType, Meta(max_length=60, description="only about this")] = UNSET
+    theme: Annotated[Filter | UnsetType, Meta(description="only about this")] = UNSET
 
 
 class Prayers(msgspec.Struct, frozen=True, kw_only=True):

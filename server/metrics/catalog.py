@@ -124,7 +124,7 @@ _WORKERS: Final = (
     _gauge("sangha_ritual_modules", "Compiled modules in memory"),
     _counter(
         "sangha_oracle_answers_total",
-        "Insights by who spoke: rules, model, or fallback (rules, the model did not answer)",
+        "Insights and texts by who spoke: rules, model, written (a text of ours), or fallback (ours, the model did not answer)",
         "by",
     ),
     _counter("sangha_oracle_tokens_total", "Tokens of the language model"),
