@@ -97,6 +97,9 @@ class AudioHost(ShardHost):
         self.followers: dict[str, Follower] = {}
         self._resting: dict[str, float] = {}
         await super()._start()
+        assert self.shard is not None
+        if self.entity is not None:  # at once: a device that was killed plays on before anybody asks
+            self._follow(self.shard, self.entity)
         self.run(self._watch())
 
     async def _watch(self) -> None:
