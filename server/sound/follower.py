@@ -93,7 +93,10 @@ class Follower:
     def following(self, table: StreamTable, message: Following) -> None:
         """The shard counts it among the stream's followers."""
         address = Address(table.kind, message.entity)
-        self._streams[address] = table.follow(message.entity, message.offset, self.outbox)
+        if address in self._streams:
+            self._streams[address] = table.follow(message.entity, message.offset, self.outbox)
+        else:  # it was left meanwhile
+            self._gateway.router.link(address).send(Unfollow(address.id, self.session))
 
     def page_on(self, stream: Stream) -> None:
         """It has no gap: it never follows from anywhere but the head."""

@@ -112,7 +112,7 @@ class Hearing:
     async def measure(self, sessions: Sequence[AudioSession], now: datetime) -> Sounding:
         """Of what they sound like together."""
         windows = [await asyncio.shield(self._window(session, now)) for session in sessions]
-        sounding: Sounding = await self._in_thread(_measured, windows)
+        sounding: Sounding = await self._in_thread(measured, windows)
         return sounding
 
     def _window(self, session: AudioSession, now: datetime) -> asyncio.Future[Samples]:
@@ -144,7 +144,8 @@ def window_of(session: AudioSession, now: datetime) -> Samples:
     return samples
 
 
-def _measured(windows: Sequence[Samples]) -> Sounding:
+def measured(windows: Sequence[Samples]) -> Sounding:
+    """What windows of one moment are together. Each has its own ceiling; together they may be above full scale."""
     together: Samples = np.sum(windows, axis=0, dtype=np.float32)
     peaks = spectrum(together, SAMPLE_RATE)
     bars = linear_bands(together, SAMPLE_RATE, BARS, BARS_HZ)
@@ -273,7 +274,10 @@ class Ear:
             self._busy = False
 
     def _newest(self) -> list[AudioSession]:
-        return sorted(self._sessions.values(), key=lambda session: session.created_at, reverse=True)
+        """Their own first: what others share with a space must not crowd these out."""
+        return sorted(
+            self._sessions.values(), key=lambda each: (each.owner == self.owner, each.created_at), reverse=True
+        )
 
     def _show(self, moment: Moment) -> None:
         for listener in list(self._listeners):

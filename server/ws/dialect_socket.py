@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import orjson
 from aiohttp import WSMsgType
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from server.sound.hearing import Ear
     from server.ws.socket import Connection
 
-LIGHT_BYTES = 2 * 1024
+LIGHT_BYTES: Final = 2 * 1024
 """A frame of this size is read at once; larger ones wait for their turn, as in the native dialect."""
 
 
