@@ -10,6 +10,8 @@ from typing import Any
 
 from backends import LAYOUT, PostgresBackend
 
+from actors.audio_session import commands as a
+from actors.audio_session.entity import AudioSessionKind
 from actors.practitioner import commands as p
 from actors.practitioner.entity import PractitionerKind
 from actors.prayer import commands as w
@@ -26,8 +28,20 @@ from actors.space.entity import SpaceKind
 from storage.seal import Seal
 from storage.store import PostgresStore
 
-KINDS = {"practitioner": PractitionerKind, "space": SpaceKind, "ritual": RitualKind, "prayer_wheel": PrayerWheelKind}
-CODECS = {"practitioner": p.codec, "space": s.codec, "ritual": r.codec, "prayer_wheel": w.codec}
+KINDS: dict[str, Any] = {
+    "practitioner": PractitionerKind,
+    "space": SpaceKind,
+    "ritual": RitualKind,
+    "prayer_wheel": PrayerWheelKind,
+    "audio_session": AudioSessionKind,
+}
+CODECS: dict[str, Any] = {
+    "practitioner": p.codec,
+    "space": s.codec,
+    "ritual": r.codec,
+    "prayer_wheel": w.codec,
+    "audio_session": a.codec,
+}
 SLOTS = [(0, 4096)]
 
 
