@@ -11,7 +11,18 @@ import orjson
 import typer
 from rich.console import Console
 
-from server import cli_audio, cli_bench, cli_eustress, cli_ledger, cli_ritual, cli_sky, cli_token, logs, ray_environment
+from server import (
+    cli_audio,
+    cli_bench,
+    cli_device,
+    cli_eustress,
+    cli_ledger,
+    cli_ritual,
+    cli_sky,
+    cli_token,
+    logs,
+    ray_environment,
+)
 from server.cli_common import DataDir, Port, Url, fail, find_server, find_topology, read_settings
 from server.cli_status import print_topology
 
@@ -156,6 +167,7 @@ def demo(
 
 
 cli_audio.register(app)
+cli_device.register(app)
 cli_sky.register(app)
 cli_token.register(app)
 cli_ledger.register(app)  # here, so that the help tells of serve first
