@@ -10,7 +10,7 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta
 
-from actors.audio.presets import Sound, made
+from actors.audio.presets import FREQUENCIES_MAX, Sound, made
 from actors.audio.recipe import Recipe
 from actors.audio.values import AudioType, Frequency
 from actors.runtime.codec import invalid
@@ -96,6 +96,10 @@ class Spectrogram(Picture, frozen=True, kw_only=True):
 
     audio_type: AudioType = "prayer_bowl"
     frequency: Frequency | None = None
+    frequencies: Annotated[
+        tuple[Frequency, ...],
+        Meta(max_length=FREQUENCIES_MAX, description="several, each given; in place of `frequency`"),
+    ] = ()
     beat_frequency: Annotated[float, Meta(gt=0, le=100)] = 7.83
     start: Annotated[float, Meta(ge=0, le=START_MAX, description="seconds from the sound's begin")] = 0.0
     seconds: Annotated[float, Meta(ge=0.2, le=SECONDS_MAX)] = 10.0
@@ -111,6 +115,7 @@ class Spectrogram(Picture, frozen=True, kw_only=True):
         sound = Sound(
             audio_type=self.audio_type,
             frequency=self.frequency,
+            frequencies=self.frequencies,
             beat=self.beat_frequency,
             duration_s=self.start + self.seconds + 1,
         )

@@ -6,7 +6,6 @@ What a picture shows is decided by its address alone, so it may be kept by whoev
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from functools import partial
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -83,6 +82,16 @@ async def visual(request: web.Request, type_: type[AnyPicture]) -> web.Response:
     return web.Response(body=ready.body, content_type=ready.media, headers=headers)
 
 
+def _handler(kind: str, type_: type[AnyPicture]) -> Callable[[web.Request], Coroutine[Any, Any, web.Response]]:
+    """A handler of a kind's own, whose name is the kind's: the document names operations by it."""
+
+    async def drawn(request: web.Request) -> web.Response:
+        return await visual(request, type_)
+
+    drawn.__name__ = kind
+    return drawn
+
+
 def _described(kind: str, type_: type[AnyPicture]) -> Visual:
     schema = msgspec.json.schema(type_)
     name = schema["$ref"].rpartition("/")[2]
@@ -95,10 +104,6 @@ def _described(kind: str, type_: type[AnyPicture]) -> Visual:
         example=f"{PATH}/{kind}?{example}",
         parameters=schema["$defs"][name]["properties"],
     )
-
-
-def _handler(type_: type[AnyPicture]) -> Callable[[web.Request], Coroutine[Any, Any, web.Response]]:
-    return partial(visual, type_=type_)
 
 
 OPERATIONS: Final = (
@@ -116,7 +121,7 @@ OPERATIONS: Final = (
         Operation(
             method="GET",
             path=f"{PATH}/{kind}",
-            handler=_handler(type_),
+            handler=_handler(kind, type_),
             summary=SUMMARIES[kind],
             description=" ".join((type_.__doc__ or "").split()) + " The same address is always the same picture.",
             tag=TAG,
