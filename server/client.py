@@ -47,13 +47,16 @@ from server.client_events import (
     Phase,
     Resolved,
     Send,
+    Tuned,
 )
 from server.client_http import http_url, login, put_archetypal_state, register, ws_url
 from server.client_inbox import Inbox
 from server.client_rituals import RitualRequests
 from server.client_scenes import SceneRequests
+from server.client_sound import Listening, SoundInbox
 from server.client_state import FOLLOWS, ClientState, space_id
 from server.client_stream import SceneStream, Stream
+from server.sound.frames import Name, is_frame, unpack
 
 if TYPE_CHECKING:
     from server.client_samples import EpochReader
@@ -136,6 +139,7 @@ class Client(RitualRequests, SceneRequests):
         self._waiting: dict[int, asyncio.Future[Any]] = {}
         self._joining: dict[int, Inbox] = {}
         self._inboxes: dict[str, Inbox] = {}
+        self._sounds: dict[int, SoundInbox] = {}  # by the number in their frames
         self._outgoing: deque[str] = deque()
         self._can_write, self._hung_up, self._may_read = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._moved = asyncio.Event()
@@ -269,6 +273,10 @@ class Client(RitualRequests, SceneRequests):
         """An ``async with`` for watching a Eustress space; see ``SceneRequests``."""
         return SceneStream(self, space, after=after, inbox=self._inbox(queue_events))
 
+    def listen(self, session: str, *, codec: Name = "pcm", spectrum: bool = False) -> Listening:
+        """An ``async with`` for listening to an audio session (its UUID): frames as an async iterator, see ``Listening``."""
+        return Listening(self, session, codec, spectrum=spectrum)
+
     def _inbox(self, queue_events: int | None) -> Inbox:
         return Inbox(queue_events or self._queue_events, self._may_read.set)
 
@@ -298,13 +306,24 @@ class Client(RitualRequests, SceneRequests):
 
     # Requests and streams
 
-    async def follow(self, space: str, inbox: Inbox, *, after: int | None = None, kind: str = "space") -> str:
-        """Join a space, or subscribe to a Eustress space, all its pushes to the inbox; its id. ``join`` is the comfortable form.
+    async def follow(
+        self,
+        space: str,
+        inbox: Inbox,
+        *,
+        after: int | None = None,
+        kind: str = "space",
+        fields: Mapping[str, Any] | None = None,
+    ) -> str:
+        """Join a space, subscribe to a Eustress space, listen to an audio session, all its pushes to the inbox; its id. ``join``
+        is the comfortable form. ``fields``: of the request, where they are not ``space`` and ``after``.
 
-        Raises Conflict where this client follows the space already.
+        Raises Conflict where this client follows it already.
         """
-        fields = {"space": space} | ({} if after is None else {"after": after})
-        result = await self._ask(FOLLOWS[kind], fields, inbox=inbox)
+        if fields is not None and f"{kind}:{space}" in self._inboxes:  # asked again it would begin again, for the other
+            raise Conflict(f"this client listens to {space} already")
+        asked = {"space": space} | ({} if after is None else {"after": after}) if fields is None else fields
+        result = await self._ask(FOLLOWS[kind], asked, inbox=inbox)
         space = space_id(result)
         if self._inboxes.get(f"{kind}:{space}", inbox) is not inbox:
             raise Conflict(f"this client is in {space} already")
@@ -315,6 +334,7 @@ class Client(RitualRequests, SceneRequests):
         for name in [name for name, mine in self._inboxes.items() if mine is inbox]:
             del self._inboxes[name]
             self._core.unfollow(name)
+        self._sounds = {number: sound for number, sound in self._sounds.items() if sound is not inbox}
         inbox.end(None)
         self._may_read.set()
 
@@ -358,14 +378,19 @@ class Client(RitualRequests, SceneRequests):
                 self._settle(handle, None, error)
             case HangUp():
                 self._hung_up.set()
-            case Opened() | Delivered() | Ended():
+            case Opened() | Tuned() | Delivered() | Ended():
                 self._route(output)
 
-    def _route(self, output: Opened | Delivered | Ended) -> None:
+    def _route(self, output: Opened | Tuned | Delivered | Ended) -> None:
         match output:
             case Opened(handle, name):
                 if (inbox := self._joining.pop(handle, None)) is not None:
                     self._inboxes.setdefault(name, inbox)
+            case Tuned(name, format_):
+                if isinstance(sound := self._inboxes.get(name), SoundInbox):
+                    self._sounds = {number: each for number, each in self._sounds.items() if each is not sound}
+                    self._sounds[int(format_["stream"])] = sound
+                    sound.tuned(format_)
             case Delivered(event):
                 inbox = self._inboxes.get(event.stream)
                 if inbox is not None and not inbox.put(event):
@@ -486,10 +511,21 @@ class Client(RitualRequests, SceneRequests):
 
     async def _read(self, socket: ClientConnection) -> None:
         while True:
-            self._core.received(await socket.recv(decode=False), self._loop.time())
+            data = await socket.recv(decode=False)
+            if is_frame(data):
+                self._hear(data)
+                continue
+            self._core.received(data, self._loop.time())
             self._apply()
             if self._full():
                 await self._wait_for_readers()
+
+    def _hear(self, data: bytes) -> None:
+        """A frame of sound; what a newer server means by another kind is not ours to play."""
+        with suppress(ValueError):
+            frame = unpack(data)
+            if (sound := self._sounds.get(frame.stream)) is not None:
+                sound.hear(frame)
 
     async def _write(self, socket: ClientConnection) -> None:
         while True:

@@ -98,6 +98,14 @@ class Opened:
 
 
 @dataclass(frozen=True, slots=True)
+class Tuned:
+    """An audio session is listened to (again): what its sound comes as, and under which number."""
+
+    stream: str
+    format: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Resolved:
     """The one outcome of a request: its result."""
 
@@ -135,7 +143,7 @@ class HangUp:
     why: str
 
 
-Output = Send | Opened | Resolved | Failed | Delivered | Ended | HangUp
+Output = Send | Opened | Tuned | Resolved | Failed | Delivered | Ended | HangUp
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,6 +39,7 @@ from server.client_events import (
     ProtocolViolation,
     Resolved,
     Send,
+    Tuned,
     error_of,
     event_of,
 )
@@ -73,10 +74,12 @@ IDEMPOTENT: Final = frozenset(
         "state.history",
         "eustress.subscribe",
         "eustress.unsubscribe",
+        "audio.listen",
+        "audio.unlisten",
     }
 )
 """Requests that may be asked again in another session: a second one changes nothing."""
-FOLLOWS: Final = {"space": "space.join", "eustress": "eustress.subscribe"}
+FOLLOWS: Final = {"space": "space.join", "eustress": "eustress.subscribe", "audio_session": "audio.listen"}
 """By kind of stream, the request that begins it. (One's own begins by itself.)"""
 _FOLLOWED: Final = {type_: kind for kind, type_ in FOLLOWS.items()}
 
@@ -170,6 +173,8 @@ class ClientState:
         """Requests went out under some session, which the next authentication may or may not take up."""
         self._rejoining: set[str] = set()
         """Streams whose join, made by the machine itself, has no answer yet: a resume cannot name them."""
+        self._listening: dict[str, Mapping[str, Any]] = {}
+        """What was asked of each audio session: it is asked again, since sound is not resumed."""
         self._later: set[int] = set()
         """Handles of requests that wait for their ``not_before``."""
 
@@ -233,6 +238,7 @@ class ClientState:
         self.offsets.pop(stream, None)
         self._gaps.pop(stream, None)
         self._rejoining.discard(stream)
+        self._listening.pop(stream, None)
 
     # What happened: the connection
 
@@ -415,13 +421,16 @@ class ClientState:
         self._hang_up(f"{stream} goes from {last} to {offset} without a snapshot")
 
     def _joined(self, request: Request, result: Mapping[str, Any]) -> None:
+        stream = f"{_FOLLOWED[request.type]}:{space_id(result)}"
         if request.rejoins is not None:
             self._rejoining.discard(request.rejoins)
-            return
-        stream = f"{_FOLLOWED[request.type]}:{space_id(result)}"
-        self.offsets.setdefault(stream, request.fields.get("after"))
-        self._outputs.append(Opened(request.handle, stream))
-        if request.connections > 1:
+        else:
+            self.offsets.setdefault(stream, request.fields.get("after"))
+            self._outputs.append(Opened(request.handle, stream))
+        if _is_sound(stream):
+            self._listening[stream] = request.fields
+            self._outputs.append(Tuned(stream, result))
+        if request.rejoins is None and request.connections > 1:
             # The first reply may come back for a join that subscribed a connection which is gone. Joining again
             # subscribes this one for certain; a second snapshot at the same offset is dropped.
             self._rejoin(stream)
@@ -432,11 +441,15 @@ class ClientState:
         if (after := self.offsets[stream]) is not None:
             fields["after"] = after
         self._rejoining.add(stream)
-        self._add(FOLLOWS[kind], fields).rejoins = stream
+        self._add(FOLLOWS[kind], self._listening.get(stream, fields)).rejoins = stream
 
     def _resumable(self) -> dict[str, int]:
         followed = self.offsets.items()
-        return {stream: offset for stream, offset in followed if offset is not None and stream not in self._rejoining}
+        return {
+            stream: offset
+            for stream, offset in followed
+            if offset is not None and stream not in self._rejoining and not _is_sound(stream)
+        }
 
     # The connection
 
@@ -453,7 +466,8 @@ class ClientState:
             self._start_over()
             return
         for stream in list(self.offsets):
-            if not _is_own(stream) and (stream in self._rejoining or self.offsets[stream] is None):
+            again = stream in self._rejoining or self.offsets[stream] is None or _is_sound(stream)
+            if again and not _is_own(stream):
                 self._rejoin(stream)
 
     def _start_over(self) -> None:
@@ -601,8 +615,15 @@ def _is_own(stream: str) -> bool:
     return stream.startswith("practitioner:")
 
 
+def _is_sound(stream: str) -> bool:
+    """Whether it is an audio session's."""
+    return stream.startswith("audio_session:")
+
+
 def space_id(result: Mapping[str, Any]) -> str:
-    """The id of the space in a reply, which has it as an id or as an object with one."""
+    """The id of what a reply says is followed: a space as an id or as an object with one, an audio session."""
+    if "session" in result:
+        return str(result["session"])
     space = result["space"]
     return str(space["id"] if isinstance(space, Mapping) else space)
 

@@ -81,12 +81,15 @@ class Tab:
 
 
 class Chromium:
-    """One browser for a test, or for several."""
+    """One browser for a test, or for several. ``flags``: beside those that every one has."""
+
+    def __init__(self, *flags: str) -> None:
+        self._flags = (*FLAGS, *flags)
 
     async def __aenter__(self) -> Self:
         self._playwright = await async_playwright().start()
         try:
-            self.browser: Browser = await self._playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+            self.browser: Browser = await self._playwright.chromium.launch(executable_path=CHROMIUM, args=self._flags)
         except BaseException:
             await self._playwright.stop()
             raise

@@ -13,7 +13,7 @@ from typing import Any
 
 from client_world import half
 
-from server.client_events import Backoff, Delivered, Ended, Failed, HangUp, Opened, Output, Phase, Resolved, Send
+from server.client_events import Backoff, Delivered, Ended, Failed, HangUp, Opened, Output, Phase, Resolved, Send, Tuned
 from server.client_state import FOLLOWS, ClientState
 
 Step = list[Any]
@@ -81,6 +81,8 @@ def plain(output: Output) -> dict[str, Any]:
     match output:
         case Send(frame):
             return {"kind": "send", "frame": json.loads(frame)}
+        case Tuned(stream, result):
+            return {"kind": "tuned", "stream": stream, "result": result}
         case Opened(handle, stream):
             return {"kind": "opened", "handle": handle, "stream": stream}
         case Resolved(handle, result):

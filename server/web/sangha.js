@@ -11,6 +11,8 @@
  * @module
  */
 
+export { Sound } from "./client/audio.js";
+export { Player } from "./client/audio_player.js";
 export { Client } from "./client/connection.js";
 export { SanghaError } from "./client/errors.js";
 export { ask as askHttp, httpUrl, wsUrl } from "./client/http.js";

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { Sound, decodesOpus, readFrame } from "./audio.js";
 import { SanghaError, connectionLost } from "./errors.js";
 import { ask, httpUrl, wsUrl } from "./http.js";
 import { Memory, fingerprint, tabStorage } from "./memory.js";
@@ -58,6 +59,7 @@ export class Client extends EventTarget {
   /** @type {Map<number, {resolve: (result: any) => void, reject: (error: SanghaError) => void}>} */ #waiting = new Map();
   /** @type {Map<number, Followed>} */ #joining = new Map();
   /** @type {Map<string, Followed>} */ #followed = new Map();
+  /** @type {Map<number, Sound>} By the number in their frames. */ #sounds = new Map();
   /** @type {WebSocket | null} */ #socket = null;
   /** @type {any} */ #alarm = null;
   /** @type {any} */ #saving = null;
@@ -254,6 +256,25 @@ export class Client extends EventTarget {
     return this.request("eustress.ingest", { space, ...items }, options);
   }
 
+  /**
+   * Listen to an audio session: one's own, or one that is shared with a space that one is in. `codec` "auto": Opus where browser
+   * and server have it. Resolves when its state is there; whoever listens to it already gets the same object. See `Player`.
+   *
+   * @param {string} session
+   * @param {{codec?: "pcm" | "opus" | "auto", spectrum?: boolean, timeoutMs?: number}} [options]
+   * @returns {Promise<Sound>}
+   */
+  async listen(session, { codec = "pcm", spectrum = false, timeoutMs } = {}) {
+    if (codec === "auto" && (await decodesOpus())) {
+      try {
+        return await this.#follow(new Sound(this, session, { codec: "opus", spectrum }), timeoutMs);
+      } catch (error) {
+        if (!(error instanceof SanghaError) || error.code !== "invalid") throw error; // this server has no encoder
+      }
+    }
+    return this.#follow(new Sound(this, session, { codec: codec === "auto" ? "pcm" : codec, spectrum }), timeoutMs);
+  }
+
   /** The offset up to which an earlier page of this tab had a space (with `remember`): `join(id, { after })` goes on there.
    * @param {string} space Its UUID; of kind `eustress` its name. @param {string} kind @returns {number | undefined} */
   rememberedOffset(space, kind = "space") {
@@ -294,6 +315,27 @@ export class Client extends EventTarget {
     this.#followed.delete(stream);
     delete this.#remembered[stream];
     this.#core.unfollow(stream);
+    this.#untune(followed);
+  }
+
+  /** @param {Followed | undefined} followed */
+  #untune(followed) {
+    for (const [number, sound] of this.#sounds) if (sound === followed) this.#sounds.delete(number);
+  }
+
+  /** @param {string} stream @param {import("./audio.js").Format} format */
+  #tune(stream, format) {
+    const sound = this.#followed.get(stream);
+    if (!(sound instanceof Sound)) return;
+    this.#untune(sound);
+    this.#sounds.set(format.stream, sound);
+    sound.tuned(format);
+  }
+
+  /** A binary message: sound. @param {ArrayBuffer} data */
+  #hear(data) {
+    const frame = readFrame(data);
+    if (frame !== null) this.#sounds.get(frame.stream)?.heard(frame);
   }
 
   // Requests
@@ -305,12 +347,11 @@ export class Client extends EventTarget {
    * @returns {Promise<T>} What is followed already, where it is.
    */
   async #follow(asked, timeoutMs) {
-    const { kind, id: space, offset: after } = asked;
+    const { kind, id } = asked;
     for (const known of this.#followed.values()) {
-      if (known.kind === kind && (known.id === space || known.asked === space)) return /** @type {T} */ (known);
+      if (known.kind === kind && (known.id === id || known.asked === id)) return /** @type {T} */ (known);
     }
-    const fields = after === undefined ? { space } : { space, after };
-    await this.#ask(FOLLOWS[kind], fields, { timeoutMs, followed: asked });
+    await this.#ask(FOLLOWS[kind], asked.fields, { timeoutMs, followed: asked });
     const mine = /** @type {T} */ (this.#followed.get(asked.stream) ?? asked);
     await mine.started;
     if (mine.error !== null) throw mine.error;
@@ -374,7 +415,9 @@ export class Client extends EventTarget {
       case "resolved": this.#settle(output.handle, (waiting) => waiting.resolve(output.result)); break;
       case "failed": this.#settle(output.handle, (waiting) => waiting.reject(output.error)); break;
       case "delivered": this.#deliver(output.event); break;
+      case "tuned": this.#tune(output.stream, output.result); break;
       case "ended":
+        this.#untune(this.#followed.get(output.stream));
         this.#followed.get(output.stream)?.end(output.error);
         this.#followed.delete(output.stream);
         delete this.#remembered[output.stream];
@@ -454,6 +497,7 @@ export class Client extends EventTarget {
   #dial() {
     const Socket = this.#options.WebSocket ?? globalThis.WebSocket;
     const socket = new Socket(this.url);
+    socket.binaryType = "arraybuffer";
     this.#socket = socket;
     const late = setTimeout(() => this.#lost(socket), CONNECT_TIMEOUT_S * 1000);
     socket.onopen = () => {
@@ -462,6 +506,10 @@ export class Client extends EventTarget {
       this.#apply();
     };
     socket.onmessage = ({ data }) => {
+      if (typeof data !== "string") {
+        this.#hear(data);
+        return;
+      }
       this.#core.received(data, monotonicS());
       this.#apply();
     };

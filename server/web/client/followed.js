@@ -1,5 +1,5 @@
 /**
- * What a client follows: a stream's state, and its pushes as events. `Space` and `Scene` say what can be asked of it.
+ * What a client follows: a stream's state, and its pushes as events. `Space`, `Scene` and `Sound` say what can be asked of it.
  *
  * @module
  */
@@ -39,7 +39,7 @@ export class Followed extends EventTarget {
     super();
     /** @protected */
     this.client = client;
-    /** The stream's kind: `space`, `eustress`. @readonly */
+    /** The stream's kind: `space`, `eustress`, `audio_session`. @readonly */
     this.kind = kind;
     /** Its id, once followed; what was asked for before. */
     this.id = asked;
@@ -57,6 +57,11 @@ export class Followed extends EventTarget {
       this.#started = resolve;
     });
     if (after !== undefined) this.#start();
+  }
+
+  /** What the request that begins it says. @type {Record<string, any>} @internal */
+  get fields() {
+    return this.offset === undefined ? { space: this.id } : { space: this.id, after: this.offset };
   }
 
   /** The stream's name, as `history` wants it. */
@@ -96,6 +101,11 @@ export class Followed extends EventTarget {
 
   // For those that extend it
 
+  /** What the request that ends it says. @type {Record<string, any>} @internal */
+  get named() {
+    return this.kind === "audio_session" ? { session: this.id } : { space: this.id };
+  }
+
   /**
    * Nothing more is dispatched; the server is told by a request, or not at all.
    * @param {string | null} request
@@ -107,7 +117,7 @@ export class Followed extends EventTarget {
     this.end(null);
     if (request === null || this.client.state === "closed") return;
     try {
-      await this.client.request(request, { space: this.id }, { timeoutMs: LEAVE_TIMEOUT_MS });
+      await this.client.request(request, this.named, { timeoutMs: LEAVE_TIMEOUT_MS });
     } catch (error) {
       if (!(error instanceof SanghaError)) throw error; // not a member any more, or nobody to tell: left either way
     }

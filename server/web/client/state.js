@@ -24,6 +24,7 @@ import { AUTH_ID, Requests } from "./requests.js";
 /**
  * @typedef {{kind: "send", frame: string}
  *   | {kind: "opened", handle: number, stream: string}
+ *   | {kind: "tuned", stream: string, result: any}
  *   | {kind: "resolved", handle: number, result: any}
  *   | {kind: "failed", handle: number, error: SanghaError}
  *   | {kind: "delivered", event: Push}
@@ -77,11 +78,11 @@ const TAKEN_OVER = 1000;
 /** Requests that may be asked again in another session: a second one changes nothing. */
 const IDEMPOTENT = new Set([
   "ping", "history", "space.list", "space.get", "space.join", "space.leave", "space.ritual.get", "state.get",
-  "state.history", "eustress.subscribe", "eustress.unsubscribe",
+  "state.history", "eustress.subscribe", "eustress.unsubscribe", "audio.listen", "audio.unlisten",
 ]);
 
 /** By kind of stream, the request that begins it. (One's own begins by itself.) @type {Record<string, string>} */
-export const FOLLOWS = { space: "space.join", eustress: "eustress.subscribe" };
+export const FOLLOWS = { space: "space.join", eustress: "eustress.subscribe", audio_session: "audio.listen" };
 const FOLLOWED = new Map(Object.entries(FOLLOWS).map(([kind, type]) => [type, kind]));
 
 /** See the module. */
@@ -90,6 +91,8 @@ export class ClientState {
   /** @type {Map<string, number>} Where each stream has had a gap before. */ #gaps = new Map();
   /** @type {Set<string>} Streams whose join, made by the machine itself, has no answer yet: a resume cannot name them. */
   #rejoining = new Set();
+  /** @type {Map<string, Record<string, any>>} What was asked of each audio session: it is asked again, since sound is not resumed. */
+  #listening = new Map();
   #attempt = 0;
   /** @type {number | null} When the silence of the peer ends this connection (its reply, or its close after a bye). */
   #deadline = null;
@@ -209,6 +212,7 @@ export class ClientState {
     this.offsets.delete(stream);
     this.#gaps.delete(stream);
     this.#rejoining.delete(stream);
+    this.#listening.delete(stream);
   }
 
   // What happened: the connection
@@ -416,13 +420,18 @@ export class ClientState {
 
   /** @param {Request} request @param {any} result */
   #joined(request, result) {
+    const stream = `${FOLLOWED.get(request.type)}:${spaceId(result)}`;
     if (request.rejoins !== null) {
       this.#rejoining.delete(request.rejoins);
-      return;
+    } else {
+      if (!this.offsets.has(stream)) this.offsets.set(stream, request.fields.after ?? null);
+      this.#outputs.push({ kind: "opened", handle: request.handle, stream });
     }
-    const stream = `${FOLLOWED.get(request.type)}:${spaceId(result)}`;
-    if (!this.offsets.has(stream)) this.offsets.set(stream, request.fields.after ?? null);
-    this.#outputs.push({ kind: "opened", handle: request.handle, stream });
+    if (isSound(stream)) {
+      this.#listening.set(stream, request.fields);
+      this.#outputs.push({ kind: "tuned", stream, result });
+    }
+    if (request.rejoins !== null) return;
     // The first reply may come back for a join that subscribed a connection which is gone. Joining again
     // subscribes this one for certain; a second snapshot at the same offset is dropped.
     if (request.connections > 1) this.#rejoin(stream);
@@ -433,14 +442,15 @@ export class ClientState {
     const after = this.offsets.get(stream) ?? null;
     const [kind, space] = kindAndId(stream);
     this.#rejoining.add(stream);
-    this.requests.add(FOLLOWS[kind], after === null ? { space } : { space, after }, false).rejoins = stream;
+    const fields = this.#listening.get(stream) ?? (after === null ? { space } : { space, after });
+    this.requests.add(FOLLOWS[kind], fields, false).rejoins = stream;
   }
 
   #resumable() {
     /** @type {Record<string, number>} */
     const offsets = {};
     for (const [stream, offset] of this.offsets) {
-      if (offset !== null && !this.#rejoining.has(stream)) offsets[stream] = offset;
+      if (offset !== null && !this.#rejoining.has(stream) && !isSound(stream)) offsets[stream] = offset;
     }
     return offsets;
   }
@@ -466,7 +476,7 @@ export class ClientState {
       return;
     }
     for (const [stream, offset] of [...this.offsets]) {
-      if (!isOwn(stream) && (this.#rejoining.has(stream) || offset === null)) this.#rejoin(stream);
+      if (!isOwn(stream) && (this.#rejoining.has(stream) || offset === null || isSound(stream))) this.#rejoin(stream);
     }
   }
 
@@ -598,8 +608,14 @@ export function kindAndId(stream) {
   return [stream.slice(0, at), stream.slice(at + 1)];
 }
 
-/** The id of the space in a reply, which has it as an id or as an object with one. @param {any} result @returns {string} */
-function spaceId({ space }) {
+/** Whether it is an audio session's. @param {string} stream */
+function isSound(stream) {
+  return stream.startsWith("audio_session:");
+}
+
+/** The id of what a reply says is followed: a space as an id or as an object with one, an audio session. @param {any} result */
+function spaceId({ space, session }) {
+  if (session !== undefined) return String(session);
   return String(typeof space === "object" ? space.id : space);
 }
 
