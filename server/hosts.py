@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-KINDS: Final = ("practitioner", "space", "ritual", "eustress", "audio_session")
+KINDS: Final = ("practitioner", "space", "ritual", "eustress", "audio_session", "audio", "prayer_wheel")
 RETRY_S: Final = 0.2
 LAB_PARTICIPANTS: Final = 1_000_000
 """Load tests ask for more room than any real space has."""

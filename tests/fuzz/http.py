@@ -58,6 +58,9 @@ MEANING_COUNTS: Final = (
     "/eustress/connections",  # the same
     "/eustress/hierarchy/{space}",  # the same
     "/eustress/changes/{space}",  # a page goes on where one ended
+    "/api/v1/sessions/",  # a carrier of a beat can be heard
+    "/api/v1/sessions/create",  # the same
+    "/api/v1/sessions/{id}",  # nobody says that a session is completed
     "/eustress/epochs",  # an epoch ends after it began
 )
 """Where a request may be refused that is as the schema says."""
