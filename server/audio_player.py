@@ -175,7 +175,7 @@ class Player:
                 log.info("%s: %.0f ms were between its time and ours", self._name, (heard - base / ring.rate) * 1e3)
         assert self._base is not None
         self._playing = tuple(wanted.voices.values())
-        if ring.ahead <= ring.fade or not ring.started:
+        if ring.ahead <= 0 or not ring.started:
             self._join(ring, (), self._base)
         elif base is not None and (self._playing != was or self._base != base):
             self._join(ring, was, base)
@@ -188,7 +188,7 @@ class Player:
         kept = max(round(KEPT_S * ring.rate), 2 * ring.block + ring.fade)
         while True:
             at = ring.read + kept
-            if ring.started and ring.ahead > ring.fade:
+            if ring.started and ring.ahead > 0:
                 at = min(at, ring.write)  # what comes after is of no sound yet
             before = sound(was, base + at, ring.fade, ring.rate)
             samples = crossed(before, sound(self._playing, self._base + at, BLOCK, ring.rate))

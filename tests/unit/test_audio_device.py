@@ -1,0 +1,309 @@
+"""The sound device as an entity: who plays what until when, what there is no room for, and that no tone is ever stuck."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from driving import BEGIN, Driver, account, assert_replays, guest, record, uuid
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from actors.audio import commands as c
+from actors.audio.entity import END, OWNER_VOICES_MAX, PARTIALS_MAX, SAMPLED_MAX, START_LEAD, AudioKind
+from actors.audio.events import VoiceBegan, VoicesEnded
+from actors.audio.recipe import Binaural, Bowl, Chord, Recipe, Sine
+from actors.audio.replies import DeviceState
+from actors.audio.state import partials
+from actors.audio.timeline import Timeline
+from actors.audio.values import VOICES_MAX
+from actors.runtime.entity import AlarmFired
+from actors.runtime.errors import BadRequest, Forbidden, Full, Invalid, SanghaError
+
+ALICE, BOB = account(1), account(2)
+HISTORY = Path(__file__).parent / "histories" / "audio.json"
+TONE = Recipe(voices=(Sine(frequency=432),), duration_s=10)
+BOWLS = Recipe(voices=tuple(Bowl(frequency=100 + n) for n in range(16)), duration_s=10)
+
+
+def device() -> Driver:
+    return Driver(AudioKind(), "default")
+
+
+def play(n: int = 1, recipe: Recipe = TONE, **more: Any) -> c.Play:
+    return c.Play(voice=uuid(n), recipe=recipe, **more)
+
+
+def seen(driver: Driver, caller: Any = ALICE) -> DeviceState:
+    found: DeviceState = driver.reply(c.GetDevice(), caller)
+    return found
+
+
+def refuses(driver: Driver, error: type[SanghaError], command: Any, caller: Any = ALICE) -> str:
+    before = driver.state
+    with pytest.raises(error) as refused:
+        driver.do(command, caller)
+    assert driver.state is before
+    return refused.value.message
+
+
+def alarm(driver: Driver) -> datetime | None:
+    found: datetime | None = driver.kind.agenda(driver.state).alarms.get(END)
+    return found
+
+
+def test_what_is_played_begins_a_little_later_and_has_an_owner_and_an_end() -> None:
+    driver = device()
+    (voice,) = driver.reply(play(), ALICE).voices
+    assert voice.owner == ALICE.practitioner
+    assert voice.timeline == Timeline(anchor_at=BEGIN + START_LEAD)
+    assert voice.ends_at == alarm(driver) == BEGIN + START_LEAD + timedelta(seconds=10)
+
+
+def test_at_its_end_it_is_gone_also_before_the_alarm() -> None:
+    driver = device()
+    driver.do(play(), ALICE)
+    driver.wait(10.5)
+    assert seen(driver).voices == ()
+    assert list(driver.do(AlarmFired(name=END)).events) == [VoicesEnded(voices=(uuid(1),))]
+    assert driver.state.voices == {}
+    assert alarm(driver) is None
+
+
+def test_an_alarm_that_is_early_or_comes_twice_changes_nothing() -> None:
+    driver = device()
+    driver.do(play(), ALICE)
+    driver.wait(10.4)
+    assert not driver.do(AlarmFired(name=END)).events
+    driver.wait(0.1)
+    assert driver.do(AlarmFired(name=END)).events
+    assert not driver.do(AlarmFired(name=END)).events
+
+
+def test_two_sessions_on_one_device_mix_and_each_stops_its_own() -> None:
+    driver = device()
+    for n, owner in ((1, ALICE), (2, BOB)):
+        driver.do(play(n, session=uuid(n), owner=owner.practitioner))
+    assert [voice.id for voice in seen(driver).voices] == [uuid(1)]
+    assert seen(driver).others == 1
+    refuses(driver, Forbidden, c.Stop(voice=uuid(2)))
+    refuses(driver, Forbidden, play(2))
+    driver.do(c.Stop(), ALICE)
+    assert list(driver.state.voices) == [uuid(2)]
+    driver.do(c.Stop(voice=uuid(2), owner=BOB.practitioner))
+    assert not driver.state.voices
+
+
+def test_a_voice_is_its_callers_and_an_effects_has_to_say_whose() -> None:
+    refuses(device(), BadRequest, play(), None)
+    refuses(device(), BadRequest, c.Stop(), None)
+    refuses(device(), Forbidden, play(owner=BOB.practitioner))
+    refuses(device(), Forbidden, c.Stop(owner=BOB.practitioner))
+
+
+def test_guests_do_not_make_the_servers_machine_sound() -> None:
+    for command in (play(), c.Stop(), c.SetVolume(volume=0.1), c.PlaySamples(voice=uuid(1), samples=b"\0\0")):
+        refuses(device(), Forbidden, command, guest(3))
+
+
+def test_what_stops_twice_or_never_was_is_no_error() -> None:
+    driver = device()
+    assert not driver.do(c.Stop(voice=uuid(7)), ALICE).events
+    assert not driver.do(c.Stop(), ALICE).events
+
+
+def test_a_voice_played_again_is_another_in_its_place() -> None:
+    driver = device()
+    driver.do(play(), ALICE)
+    driver.do(play(recipe=BOWLS), ALICE)
+    assert [voice.recipe for voice in seen(driver).voices] == [BOWLS]
+
+
+def test_what_is_over_already_does_not_begin_and_ends_what_was_in_its_place() -> None:
+    driver = device()
+    driver.do(play(), ALICE)
+    over = Timeline(position_s=3, anchor_at=BEGIN - timedelta(seconds=7))
+    assert driver.reply(play(timeline=over), ALICE).voices == ()
+    assert not driver.do(play(2, timeline=over), ALICE).events
+
+
+@pytest.mark.parametrize(
+    "timeline",
+    [
+        Timeline(),
+        Timeline(anchor_at=BEGIN.replace(tzinfo=None)),
+        Timeline(anchor_at=BEGIN + timedelta(days=1, seconds=1)),
+    ],
+)
+def test_what_would_never_end_or_begins_in_days_is_refused(timeline: Timeline) -> None:
+    assert refuses(device(), Invalid, play(timeline=timeline)).startswith("timeline.anchor_at")
+
+
+def test_there_is_room_for_so_many_voices_and_so_many_of_one() -> None:
+    driver = device()
+    for n in range(OWNER_VOICES_MAX):
+        driver.do(play(n), ALICE)
+    assert "of yours" in refuses(driver, Full, play(99))
+    driver.do(play(3), ALICE)
+    for n in range(OWNER_VOICES_MAX, VOICES_MAX):
+        driver.do(play(n), account(n))
+    assert refuses(driver, Full, play(999), BOB) == "64 voices sound on this device already"
+
+
+def test_what_costs_more_than_can_be_rendered_is_refused() -> None:
+    driver = device()
+    for n in range(4):
+        driver.do(play(n, BOWLS), account(n))
+    assert str(PARTIALS_MAX) in refuses(driver, Full, play(9), BOB)
+    driver.wait(11)
+    driver.do(play(9), BOB)
+    assert list(driver.state.voices) == [uuid(9)], "those that are over give room before their alarm"
+
+
+def test_samples_are_bounded_and_few_at_once() -> None:
+    driver = device()
+    for n in range(SAMPLED_MAX):
+        driver.do(c.PlaySamples(voice=uuid(n), samples=b"\1\0" * 100), account(n))
+    assert "samples" in refuses(driver, Full, c.PlaySamples(voice=uuid(9), samples=b"\1\0"))
+    assert refuses(device(), Invalid, c.PlaySamples(voice=uuid(9), samples=b"\1\0\2")) == "samples: of 2 bytes each"
+    with pytest.raises(Invalid):
+        c.codec.decode(c.encode(c.PlaySamples(voice=uuid(9), samples=b"\0\0" * (c.SAMPLES_MAX + 1))))
+
+
+def test_who_looks_gets_no_samples_back() -> None:
+    driver = device()
+    driver.do(c.PlaySamples(voice=uuid(1), samples=b"\1\0" * 10_000), ALICE)
+    assert len(msgspec.json.encode(seen(driver))) < 1_000
+
+
+def test_what_the_player_reports_is_shown_and_not_kept() -> None:
+    driver = device()
+    assert not seen(driver).present
+    assert seen(driver).status == "a sound device is looked for"
+    report = c.Report(present=True, status="plays", latency_s=0.1, frequencies=(432.0,), amplitudes=(0.5,))
+    assert not driver.do(report).events
+    assert (seen(driver).present, seen(driver).status, seen(driver).latency_s) == (True, "plays", 0.1)
+    assert (seen(driver).device, seen(driver).frequencies) == ("default", (432.0,))
+    refuses(driver, Forbidden, report)
+    driver.live = None
+    assert not seen(driver).present
+
+
+def test_the_volume_is_kept_and_the_same_again_is_no_event() -> None:
+    driver = device()
+    assert driver.reply(c.SetVolume(volume=0.3), ALICE).volume == 0.3
+    assert not driver.do(c.SetVolume(volume=0.3), ALICE).events
+
+
+def test_partials_are_those_that_sound_at_once() -> None:
+    later = Recipe(voices=(Bowl(frequency=200, ends_s=5), Bowl(frequency=300, begins_s=5)), duration_s=10)
+    assert partials(later) == 11
+    layers = Recipe(
+        voices=(Chord(frequencies=(1, 2, 3)), Binaural(carrier=100, beat=4), Sine(frequency=5)), duration_s=1
+    )
+    assert partials(layers) == 6
+    assert partials(Recipe(voices=(Bowl(frequency=200, harmonics=False),), duration_s=1)) == 2
+    assert partials(None) == 1
+
+
+@pytest.mark.parametrize("frequency", [0, -1, 1e9, float("nan"), float("inf")])
+def test_a_frequency_that_is_none_never_gets_here(frequency: float) -> None:
+    with pytest.raises(Invalid):
+        c.codec.decode(c.encode(play(recipe=Recipe(voices=(Sine(frequency=frequency),), duration_s=10))))
+
+
+@given(st.integers(2, 20), st.floats(0, 1e9))
+def test_durations_and_levels_out_of_bounds_never_get_here(voices: int, more: float) -> None:
+    for bad in (
+        Recipe(voices=(Sine(frequency=1),), duration_s=86_400 + 1 + more),
+        Recipe(voices=(Sine(frequency=1, level=0.81 + more),), duration_s=1),
+        Recipe(voices=(Sine(frequency=1),) * (VOICES_MAX * voices), duration_s=1),
+    ):
+        with pytest.raises(Invalid):
+            c.codec.decode(c.encode(play(recipe=bad)))
+
+
+class Devices(RuleBasedStateMachine):
+    """Whatever is played, stopped and missed: a voice sounds from its start to its end, unless it is stopped."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.driver = device()
+        self.model: dict[str, tuple[str, datetime]] = {}
+
+    def _drop_the_over(self) -> None:
+        self.model = {id_: kept for id_, kept in self.model.items() if kept[1] > self.driver.now}
+
+    @rule(n=st.integers(0, 5), who=st.sampled_from([ALICE, BOB]), duration=st.integers(1, 20))
+    def plays(self, n: int, who: Any, duration: int) -> None:
+        id_ = uuid(n)
+        known = self.driver.state.voices.get(id_)
+        recipe = Recipe(voices=(Sine(frequency=432),), duration_s=duration)
+        try:
+            self.driver.do(c.Play(voice=id_, recipe=recipe), who)
+        except Forbidden:
+            assert known is not None
+            assert known.owner != who.practitioner
+        else:
+            self.model[id_] = who.practitioner, self.driver.now + START_LEAD + timedelta(seconds=duration)
+
+    @rule(n=st.one_of(st.none(), st.integers(0, 5)), who=st.sampled_from([ALICE, BOB]))
+    def stops(self, n: int | None, who: Any) -> None:
+        id_ = None if n is None else uuid(n)
+        try:
+            self.driver.do(c.Stop(voice=id_), who)
+        except Forbidden:
+            return
+        own = who.practitioner
+        self.model = {key: kept for key, kept in self.model.items() if kept[0] != own or id_ not in (None, key)}
+
+    @rule(seconds=st.integers(0, 8))
+    def waits(self, seconds: int) -> None:
+        self.driver.wait(seconds)
+
+    @rule()
+    def alarms(self) -> None:
+        self.driver.do(AlarmFired(name=END))
+
+    @invariant()
+    def what_sounds_is_what_should(self) -> None:
+        self._drop_the_over()
+        sounding = {
+            id_: (kept.owner, kept.ends_at)
+            for id_, kept in self.driver.state.voices.items()
+            if kept.ends_at > self.driver.now
+        }
+        assert sounding == self.model
+        due = alarm(self.driver)
+        assert (due is None) == (not self.driver.state.voices)
+        assert due is None or all(due <= kept.ends_at for kept in self.driver.state.voices.values())
+        assert self.driver.replayed() == self.driver.state
+
+
+TestDevices = Devices.TestCase
+
+
+def whole_life() -> Driver:
+    """A device to which everything happens. ``histories/audio.json`` is the first version's record."""
+    driver = device()
+    driver.do(play(1), ALICE)
+    driver.do(play(2, BOWLS, session=uuid(50), owner=BOB.practitioner))
+    driver.do(c.PlaySamples(voice=uuid(3), samples=b"\1\0\2\0"), ALICE)
+    driver.do(c.SetVolume(volume=0.25), BOB)
+    driver.do(c.Stop(), ALICE)
+    driver.do(play(4, timeline=Timeline(position_s=2.5, anchor_at=BEGIN + timedelta(seconds=1))), ALICE)
+    return driver
+
+
+def test_the_recorded_history_has_every_event() -> None:
+    written = {event["type"] for event in msgspec.json.decode(msgspec.json.encode(record(whole_life())))["events"]}
+    assert written == {"voice_began", "voices_ended", "volume_set"}
+    assert any(isinstance(event, VoiceBegan) and event.voice.samples for _, event in whole_life().history)
+
+
+def test_the_recorded_history_replays() -> None:
+    assert_replays(AudioKind(), HISTORY.read_bytes())
