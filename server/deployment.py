@@ -24,9 +24,9 @@ AT_START: Final = ("practitioner", "space")
 """The kinds whose shards run before the server is ready, in the order in which they start."""
 LATER: Final = ("ritual", "sandbox", "oracle", "eustress")
 """The kinds that start after that, or when first needed."""
-ASKED: Final = ("lake", "audio_session", "audio", "prayer_wheel")
+ASKED: Final = ("lake", "hardware", "audio_session", "audio", "prayer_wheel")
 """The kinds that start when first needed, and not before; where one of their entities has an alarm that is due, it is needed."""
-WORKERS: Final = ("sandbox", "oracle", "lake")
+WORKERS: Final = ("sandbox", "oracle", "lake", "hardware")
 """Kinds without entities: no lease, no storage."""
 MAX_SOCKET_DIR: Final = 56
 """A Unix socket's path ends at 107 bytes, and names in the run directory take up to 50."""
@@ -42,6 +42,7 @@ def layouts_of(settings: Settings) -> dict[str, Layout]:
         "oracle": Layout.parse("shared:1"),
         "eustress": Layout.parse(settings.placement_eustress),
         "lake": Layout.parse("shared:1"),
+        "hardware": Layout.parse("shared:1"),
         "audio_session": Layout.parse(settings.placement_audio_session),
         "audio": Layout.parse(settings.placement_audio),
         "prayer_wheel": Layout.parse(settings.placement_prayer_wheel),

@@ -64,6 +64,10 @@ def actor_class(role: str) -> type:
         from server.lake_host import LakeHost  # what it is made of is nobody else's
 
         return LakeHost
+    if role == "hardware":
+        from server.hardware_host import HardwareHost
+
+        return HardwareHost
     if role == "audio":
         from server.audio_host import AudioHost  # numpy with it
 

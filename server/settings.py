@@ -232,6 +232,9 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("amplifier_connected", "SANGHA_AMPLIFIER_CONNECTED", "AMPLIFIER_CONNECTED"),
         description="whether an amplifier is connected, where none can be asked",
     )
+    hardware_port: str | None = Field(
+        None, description="serial port of the hardware, such as /dev/ttyUSB0; without one it is simulated, and says so"
+    )
     audio_sessions: int = Field(100, ge=1, description="audio sessions that one practitioner keeps")
     playouts: int = Field(64, ge=1, description="streams of sound (sessions by codec) that one gateway renders at once")
     api_v1_str: str = Field(

@@ -77,6 +77,7 @@ TAGS: Final = {
     "Vajra audio": "Sounds made on the spot: samples, files, spectra.",
     "Sky": "Where the Sun, the Moon and the planets are, apparent and of date; houses, hours and phases.",
     "Vajra visuals": "Figures and fields as SVG or PNG, from their address alone.",
+    "Vajra hardware": "An amplifier, a crystal grid, a bass shaker; simulated where there are none.",
     "Vajra prayers": "A prayer wheel, malas of 108, dedications; prayers in our own words.",
     "Vajra texts": "What the oracle's language model writes on request, or one of our own texts.",
     "Operations": "For whoever runs the server.",

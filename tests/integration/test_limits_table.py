@@ -67,7 +67,7 @@ trusted_proxies local_user silent_dialect sacred_encryption_key old_encryption_k
 placement_ritual sandboxes link_tls deflate passivate_after_s checkpoint_every ask_timeout_s openrouter_api_key oracle_url
 oracle_model traces_url traces_ratio drain_s placement_eustress eustress_archive_dir
 placement_audio_session placement_audio placement_prayer_wheel sample_rate audio_device prayer_bowl_mode prayer_bowl_harmonics
-prayer_bowl_envelopes blessing_frequencies hardware_level amplifier_connected api_v1_str project_name
+prayer_bowl_envelopes blessing_frequencies hardware_level amplifier_connected hardware_port api_v1_str project_name
 """
 """What to serve, where and how; ``ask_timeout_s`` and ``drain_s`` end waits of the server's own."""
 

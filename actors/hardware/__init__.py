@@ -1,0 +1,1 @@
+"""What stands beside the sound: an amplifier, a crystal grid, a bass shaker; behind a serial port, or simulated."""
