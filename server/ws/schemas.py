@@ -117,8 +117,17 @@ def outgoing() -> dict[str, Schema]:
     return components
 
 
+def _without_discriminators(value: Any) -> Any:
+    """OpenAPI's: AsyncAPI spells a discriminator as a string, and the types of a union name their tags by themselves."""
+    if isinstance(value, dict):
+        mapped = isinstance(value.get("discriminator"), dict) and "mapping" in value["discriminator"]
+        return {k: _without_discriminators(v) for k, v in value.items() if not (mapped and k == "discriminator")}
+    return [_without_discriminators(each) for each in value] if isinstance(value, list) else value
+
+
 def _components(types: Iterable[Any]) -> dict[str, Schema]:
     _, components = msgspec.json.schema_components(dict.fromkeys(types), ref_template=REF)
+    components = _without_discriminators(components)
     for component in components.values():
         component.pop("title", None)
         if "description" in component:
