@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 import orjson
@@ -26,7 +26,7 @@ from actors.runtime.entity import Caller
 from actors.runtime.link import ONCE
 from server import audio_sessions as sessions
 from server.audio_devices import OFF, check_device
-from server.http.api import Example, Operation, body_of, command_of, given_in, query_of, routes_of
+from server.http.api import Example, Handler, Operation, body_of, command_of, given_in, query_of, routes_of
 from server.http.context import gateway_of, idempotency_key, json_response, operation_of
 from server.http.contract import ENTITY, STORAGE, UuidText, at_most, body_like
 from server.http.paging import Page, id_in, page_of
@@ -224,12 +224,13 @@ def _id(request: web.Request) -> str:
     return request.match_info["id"].lower()
 
 
-_MAY: Final = (*ENTITY, "not_found", "forbidden")
+_SEEN: Final = (*ENTITY, "not_found", "forbidden")
+_MAY: Final = (*_SEEN, "conflict")
 _HERE: Final = {"id": "{create_audio_session.id}"}
 _THERE: Final = {"id": "{create_vajra_session.session_id}"}
 
 
-def _turning(name: str, handler: Any, summary: str, description: str, **more: Any) -> Operation:
+def _turning(name: str, handler: Handler, summary: str, description: str, examples: tuple[Example, ...]) -> Operation:
     return Operation(
         method="POST",
         path=f"{ONE}/{name}",
@@ -238,7 +239,8 @@ def _turning(name: str, handler: Any, summary: str, description: str, **more: An
         description=description,
         tag=TAG,
         reply=(AudioSession, Done),
-        **({"errors": (*_MAY, "conflict")} | more),
+        errors=_MAY,
+        examples=examples,
     )
 
 
@@ -252,7 +254,7 @@ OPERATIONS: Final = (
         tag=TAG,
         body=CreateBody,
         reply=AudioSession,
-        errors=(*_MAY, "full", "conflict"),
+        errors=(*_MAY, "full"),
         examples=(
             Example(
                 name="create_audio_session",
@@ -269,7 +271,7 @@ OPERATIONS: Final = (
         tag=TAG,
         body=CreateBody,
         reply=Done,
-        errors=(*_MAY, "full", "conflict"),
+        errors=(*_MAY, "full"),
         examples=(
             Example(
                 name="create_vajra_session",
@@ -309,7 +311,7 @@ OPERATIONS: Final = (
         description="One's own, or one that is shared with a space whose participant one is.",
         tag=TAG,
         reply=AudioSession,
-        errors=_MAY,
+        errors=_SEEN,
         examples=(Example(name="get_audio_session", path=_HERE),),
     ),
     _turning(
@@ -329,7 +331,7 @@ OPERATIONS: Final = (
         tag=TAG,
         body=UpdateBody,
         reply=AudioSession,
-        errors=(*_MAY, "conflict"),
+        errors=_MAY,
         examples=(
             Example(name="change_audio_session", path=_HERE, body={"volume": 0.3, "intention": "peace for all"}),
         ),
@@ -353,7 +355,6 @@ OPERATIONS: Final = (
         stop_session,
         "Stop an audio session",
         "Of one that ended before nothing changes.",
-        errors=_MAY,
         examples=(Example(name="stop_audio_session", path=_HERE), Example(name="stop_vajra_session", path=_THERE)),
     ),
     Operation(

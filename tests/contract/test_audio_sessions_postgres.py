@@ -21,6 +21,7 @@ from actors.audio_session.showing import of_row
 from actors.runtime import alarms
 from actors.runtime.entity import Address, Caller
 from actors.runtime.ports import Batch
+from actors.runtime.wire import Answer, Dropped, Pushed
 from actors.space import commands as s
 from server.erasure import farewells_of
 from storage.audio_queries import Place
@@ -204,3 +205,36 @@ async def test_a_guests_session_goes_with_the_guest_and_is_no_account_that_is_go
 
     await until(over)
     assert datetime.now(UTC) >= ends
+
+
+async def test_who_listens_hears_every_change_and_its_end(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the shard itself: each push whole and numbered, the end before the following ends."""
+    heard: list[Any] = []
+    answers = town.send
+    monkeypatch.setattr(town, "send", lambda message: (heard.append(message), answers(message)))
+    who, hall = str(uuid4()), str(uuid4())
+    session = await made(town, who, space=hall)
+    listener = Caller(str(uuid4()), "Listener", session="s-1")
+    address = Address("audio_session", session.id)
+    answer = await town.ask(address, c.encode(c.Listen(as_member=True)), listener)
+    assert msgspec.json.decode(answer.body, type=AudioSession) == session
+    replies = [
+        await do(town, who, session.id, command) for command in (c.Start(), c.UpdateSession(volume=0.1), c.Stop())
+    ]
+    await town.do("audio_session", session.id, c.Delete(), who)
+    await asyncio.wait_for(_dropped(heard), 10)
+    pushed = [msgspec.json.decode(message.frame) for message in heard if isinstance(message, Pushed)]
+    assert [(push["offset"], push["event"]) for push in pushed] == [
+        (2, "changed"),
+        (3, "changed"),
+        (4, "changed"),
+        (5, "deleted"),
+    ]
+    assert [msgspec.convert(push["body"], AudioSession) for push in pushed[:3]] == replies
+    kinds = [type(message) for message in heard if not isinstance(message, Answer)]
+    assert kinds[-2:] == [Pushed, Dropped]
+
+
+async def _dropped(heard: list[Any]) -> None:
+    while not any(isinstance(message, Dropped) for message in heard):  # noqa: ASYNC110 - it is sent with the answer
+        await asyncio.sleep(0)
