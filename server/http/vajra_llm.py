@@ -109,7 +109,7 @@ async def models(request: web.Request) -> web.Response:
         models=(model,) if configured else (),
         written=writing.MODEL,
         types=("prayer", "dedication", "teaching", "meditation"),
-        notice=None if configured else writing.NO_MODEL,
+        notice=None if configured else "No language model is configured; texts of our own answer, and say so",
     )
     return json_response(msgspec.json.encode(shown))
 

@@ -17,6 +17,7 @@ from actors.oracle.spending import Spending
 from actors.oracle.values import Consult, insight_codec
 from actors.oracle.worker import OracleHandler
 from actors.practitioner.archetypal_state import ArchetypalState
+from actors.runtime.entity import Caller
 from actors.runtime.wire import Ask
 
 SERVER = Path(__file__).with_name("llama_server.py")
@@ -102,4 +103,20 @@ async def test_a_model_that_died_is_said_and_rules_answer(llama: Llama, tmp_path
     insight = await oracle.answer(CONSULT)
     assert insight.oracle_model == "rules-v1"
     assert insight.notice == "Oracle consultation unavailable: it could not be reached; rules answered instead"
+    await oracle.close()
+
+
+async def test_a_real_model_writes_a_text_that_is_read_as_it_comes(llama: Llama, tmp_path: Path) -> None:
+    spent, id_, pieces = tmp_path / "spent.json", "00000000-0000-4000-8000-000000000001", list[values.Piece]()
+    oracle, caller = handler(llama.url, spent), Caller("e")
+    write = values.Write(id=id_, kind="prayer", intention="for calm seas", max_tokens=50)
+    await oracle(Ask(1, "e", values.encode(write), caller))
+    while not pieces or pieces[-1].ending is None:
+        read = values.ReadOn(id=id_, after=sum(len(piece.text) for piece in pieces))
+        pieces.append(values.piece_codec.decode(1, await oracle(Ask(1, "e", values.encode(read), caller))))
+    ending = pieces[-1].ending
+    assert (ending.source, ending.model) == ("model", "smollm2")
+    assert len([piece for piece in pieces if piece.text]) > 3
+    assert 50 < ending.tokens <= 500  # the endpoint's own count: the prompt, and 50 at most
+    assert msgspec.json.decode(spent.read_bytes(), type=Spending).tokens == ending.tokens
     await oracle.close()
