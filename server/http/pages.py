@@ -1,4 +1,4 @@
-"""What a browser is given: the page at ``/``, the operator's and the lake's, and the files of ``server/web`` under ``/static/``.
+"""What a browser is given: the page at ``/``, the operator's, the lake's and that of sound; ``server/web`` under ``/static/``.
 
 A file is read when it is asked for and kept until it changes on disk, with its entity tag and, where it is text of some size,
 its gzip form. Browsers ask every time (``no-cache``) and mostly hear 304. Served is what lies below ``server/web`` and has a type
@@ -60,6 +60,7 @@ def routes() -> list[web.RouteDef]:
     return [
         web.get("/operator", operator),
         web.get("/eustress", eustress),
+        web.get("/audio", audio),
         web.get("/static/{path:.+}", static),
         web.get("/favicon.ico", favicon),
         web.get("/robots.txt", robots),
@@ -94,6 +95,11 @@ async def operator(request: web.Request) -> web.Response:
 async def eustress(request: web.Request) -> web.Response:
     """The lake's dashboard. Who may look is asked by what it asks for."""
     return await page(request, "eustress.html")
+
+
+async def audio(request: web.Request) -> web.Response:
+    """The page where sessions are made and heard. Who may is asked by what it asks for."""
+    return await page(request, "audio.html")
 
 
 async def static(request: web.Request) -> web.Response:

@@ -29,6 +29,7 @@ async def test_a_browser_gets_the_page_and_a_program_the_json(http: httpx.AsyncC
     assert (await http.get("/")).json()["name"] == "sangha"
     assert (await http.get("/operator", headers=BROWSER)).status_code == 200
     assert (await http.get("/eustress", headers=BROWSER)).status_code == 200
+    assert (await http.get("/audio", headers=BROWSER)).status_code == 200
 
 
 async def test_what_the_browser_has_is_not_sent_again(http: httpx.AsyncClient) -> None:
