@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from actors.audio.ring import Ring
 
 DEFAULT: Final = "default"
-LATENCY_S: Final = 0.1
-"""Asked of the device. Python's callback may be a garbage collection late; nobody plays along with a singing bowl."""
+LATENCY_S: Final = 0.2
+"""Asked of the device. Python's callback may be late on a busy machine (0.1 s was too little beside seven busy processes on two
+cores); nobody plays along with a singing bowl, and what sounds is where it belongs whatever the latency."""
 DEAD_AFTER_S: Final = 3.0
 """A device that has taken no sample for so long is gone. A null sink of PulseAudio's takes none in its first 1.4 s."""
 PROBE_S: Final = 3.0
