@@ -198,6 +198,29 @@ def spin(
 
 
 @app.command()
+def listen(
+    listeners: Annotated[int, typer.Option(min=1, help="Sockets that listen.")] = 100,
+    sessions: Annotated[int, typer.Option(min=1, help="Audio sessions among which they are spread.")] = 1,
+    codec: Annotated[str, typer.Option(help="pcm or opus.")] = "pcm",
+    seconds: Seconds = 10.0,
+    port: Port = None,
+    data_dir: DataDir = None,
+    json: AsJson = False,
+) -> None:
+    """Sound to many: frames lost or too late, jitter, CPU of the server."""
+    from server.bench import listen as bench
+
+    settings = read_settings(data_dir=data_dir)
+    trusted = find_server(settings, port).ssl or True
+    url, pids = _target(port, data_dir)
+    work = bench.run(
+        url, pids=pids, listeners=listeners, sessions=sessions, codec=codec, seconds=seconds, ssl=trusted,
+        console=_console(json),
+    )  # fmt: skip
+    _finish(work, json)
+
+
+@app.command()
 def eustress(
     mode: Annotated[str, typer.Option(help="single, batch, stream, or all.")] = "all",
     entities: Annotated[int | None, typer.Option(min=1, help="How many (default 20,000; 10,000 with --snapshots).")] = None,

@@ -540,7 +540,8 @@ class Gateway:
         """What is rendered here for those who listen; made when the first one does, with all of numpy."""
         if self.playouts is None:
             module = await asyncio.to_thread(import_module, "server.sound.playouts")
-            self.playouts = self.playouts or module.Playouts(self.settings.playouts)
+            if self.playouts is None:  # another may have come meanwhile
+                self.playouts = module.Playouts(self.settings.playouts)
         return self.playouts
 
     def unlisten(self, outbox: Outbox, kind: str, entity: str) -> None:

@@ -34,6 +34,9 @@ async def test_a_running_server_is_measured_by_each_bench() -> None:
         assert killed["recovered_spaces"] == 3
         assert killed["acknowledged"] > 0
         assert (killed["lost"], killed["doubled"]) == (0, 0)
+        heard = await bench("listen", "--listeners", "6", "--sessions", "2", "--seconds", "1", *there)
+        assert heard["frames"] > 100
+        assert (heard["listeners"], heard["sessions"]) == (6, 2)
         await the_lake_is_measured("eustress", *there)
 
 

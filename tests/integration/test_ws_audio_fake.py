@@ -157,6 +157,19 @@ async def test_two_listeners_hear_the_same_frames_ahead_of_their_time_and_the_la
             assert np.abs(from_pcm16(frame.payload, 2) - truth).max() < 1e-4
 
 
+async def test_the_first_two_listeners_may_come_at_once(here: Here) -> None:
+    """What renders is loaded for the first of them, and that takes its time."""
+    w, sessions = here
+    one, two = await asyncio.gather(w.gateway.sound(), w.gateway.sound())
+    assert one is two
+    async with w.socket() as first, w.socket() as second:
+        for each in (first, second):
+            await each.auth(token="t")
+        await asyncio.gather(*(ask(each, "audio.listen", session=SESSION) for each in (first, second)))
+        sessions.put(running(sessions.states[SESSION]))
+        assert await frames(first, 3) == await frames(second, 3)
+
+
 async def test_a_pause_ends_the_sound_and_a_deletion_the_stream(here: Here) -> None:
     w, sessions = here
     async with w.socket() as client:
