@@ -16,6 +16,8 @@ from actors.visuals.figure import UNIT, document, number
 from actors.visuals.palettes import PALETTES, Palette, PaletteName
 from actors.visuals.raster import HALF, Pixels, axis, rgb
 
+Reals = npt.NDArray[np.float32]
+
 GAP: Final = 0.07
 """Between two blocks, in units of the picture."""
 EDGE: Final = 0.14
@@ -67,16 +69,16 @@ def composition(seed: int, palette: Palette | None = None) -> Composition:
 
 def drawn(what: Composition, size: int) -> Pixels:
     """As pixels: edges that fade, not quite straight, and paint that is thicker here than there."""
-    at = axis(size)
+    at = axis(size).astype(np.float32)
     picture = np.broadcast_to(np.array(rgb(what.ground), np.float32), (size, size, 3)).copy()
     for number_, block in enumerate(what.blocks):
         chance = _chances(f"paint:{what.seed}:{number_}")
-        across = _faded(at, block.left, block.right, block.soft, _wave(at, chance) * block.soft / 3)
-        down = _faded(at, block.top, block.bottom, block.soft, _wave(at, chance) * block.soft / 3)
+        across = _faded(at, block.left, block.right, block.soft, _wave(at, chance, block.soft / 3))
+        down = _faded(at, block.top, block.bottom, block.soft, _wave(at, chance, block.soft / 3))
         paint = across * down.T  # each edge is uneven along its own length
-        thick = 0.9 + 0.1 * np.outer(_wave(at, chance), _wave(at, chance))
-        cover = (paint * thick).astype(np.float32)[..., None]
-        picture += cover * (np.array(rgb(block.color), np.float32) - picture)
+        cover = paint * (0.9 + 0.1 * np.outer(_wave(at, chance), _wave(at, chance)))
+        for channel, value in enumerate(rgb(block.color)):
+            picture[..., channel] += cover * (value - picture[..., channel])
     pixels: Pixels = picture.round().astype(np.uint8)
     return pixels
 
@@ -95,19 +97,17 @@ def svg(what: Composition, size: int) -> str:
     return document(title, size, what.ground, "".join(shapes), f"<defs>{''.join(filters)}</defs>")
 
 
-def _faded(
-    at: npt.NDArray[np.float64], low: float, high: float, soft: float, shift: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
+def _faded(at: Reals, low: float, high: float, soft: float, shift: Reals) -> Reals:
     """(place along the edge, place across it): 1 within, 0 without, smoothly between, the edge moved by ``shift``."""
     inside = np.minimum(at[None, :] - low, high - at[None, :]) + shift[:, None]
     part = np.clip(inside / soft + 0.5, 0, 1)
     return np.asarray(part * part * (3 - 2 * part))
 
 
-def _wave(at: npt.NDArray[np.float64], chance: Iterator[float]) -> npt.NDArray[np.float64]:
-    """Something uneven from -1 to 1: a few cosines."""
+def _wave(at: Reals, chance: Iterator[float], height: float = 1.0) -> Reals:
+    """Something uneven from -height to height: a few cosines."""
     waves = [np.cos(np.pi * (n * 0.9 * at + 2 * next(chance))) for n in range(1, WAVES + 1)]
-    return np.asarray(np.mean(waves, axis=0))
+    return np.asarray(height * np.mean(waves, axis=0), np.float32)
 
 
 def _chances(seed: str) -> Iterator[float]:

@@ -61,6 +61,7 @@ MEANING_COUNTS: Final = (
     "/api/v1/sessions/",  # a carrier of a beat can be heard
     "/api/v1/sessions/create",  # the same
     "/api/v1/sessions/{id}",  # nobody says that a session is completed
+    "/api/v1/visuals/spectrogram",  # the same; an octave is shown at least
     "/eustress/epochs",  # an epoch ends after it began
 )
 """Where a request may be refused that is as the schema says."""
