@@ -266,7 +266,7 @@ OPERATIONS: Final = (
     ),
     Operation(
         method="POST",
-        path=f"{PREFIX}/dedicate",
+        path=f"{PREFIX}/wheel/dedicate",
         handler=dedicate,
         summary="Dedicate the merit",
         description="It closes the accumulation; the next rotation with its mantra begins another.",

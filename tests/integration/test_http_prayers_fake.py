@@ -145,17 +145,17 @@ async def test_a_list_counts_what_spins_by_the_time(http: httpx.AsyncClient, w: 
 
 async def test_merit_is_dedicated_in_our_words_or_ones_own(http: httpx.AsyncClient) -> None:
     first = (await http.post("/wheel/rotate", json={"rotations": 108})).json()["accumulations"][0]["id"]
-    body = (await http.post("/dedicate", json={"accumulation": first.upper()})).json()
+    body = (await http.post("/wheel/dedicate", json={"accumulation": first.upper()})).json()
     assert (body["dedication_id"], body["dedication"]) == (DEFAULT_DEDICATION, BY_ID[DEFAULT_DEDICATION].text)
     await http.post("/wheel/rotate", json={"mantra": "Om Shanti"})
-    body = (await http.post("/dedicate", json={"mantra": "om shanti", "text": "To my sister."})).json()
+    body = (await http.post("/wheel/dedicate", json={"mantra": "om shanti", "text": "To my sister."})).json()
     assert (body["dedication"], body["dedication_id"], body["count"]["rotations"]) == ("To my sister.", None, 1)
     await http.post("/wheel/rotate")
     assert [len((await http.get("/accumulations", params={"status": s})).json()) for s in ("open", "dedicated")] == [
         1,
         2,
     ]
-    again = await http.post("/dedicate", json={"accumulation": first})
+    again = await http.post("/wheel/dedicate", json={"accumulation": first})
     assert (again.status_code, again.json()["code"]) == (404, "not_found")
 
 
@@ -172,11 +172,11 @@ async def test_merit_is_dedicated_in_our_words_or_ones_own(http: httpx.AsyncClie
         ("/wheel/spin", {"until": "9999-12-31T23:00:00-08:00"}, "until"),
         ("/wheel/spin", {"until": "2050-01-01T00:00:00"}, "until"),
         ("/wheel/spin", {"until": "2026-01-01T00:00:00Z", "duration_s": 5}, "duration_s"),
-        ("/dedicate", {}, "accumulation"),
-        ("/dedicate", {"accumulation": "x"}, "accumulation"),
-        ("/dedicate", {"mantra": "Om", "text": " "}, "text"),
-        ("/dedicate", {"mantra": "Om", "dedication": "for-courage"}, "dedication"),
-        ("/dedicate", {"mantra": "Om", "dedication": "merit-to-all", "text": "t"}, "dedication"),
+        ("/wheel/dedicate", {}, "accumulation"),
+        ("/wheel/dedicate", {"accumulation": "x"}, "accumulation"),
+        ("/wheel/dedicate", {"mantra": "Om", "text": " "}, "text"),
+        ("/wheel/dedicate", {"mantra": "Om", "dedication": "for-courage"}, "dedication"),
+        ("/wheel/dedicate", {"mantra": "Om", "dedication": "merit-to-all", "text": "t"}, "dedication"),
     ],
 )
 async def test_what_is_out_of_bounds_is_invalid_with_its_path(
