@@ -87,7 +87,7 @@ async def test_a_service_token_and_the_local_user_may_use_it(w: World) -> None:
 
 NEEDED: dict[str, Any] = {
     "space": HALL, "name": "n", "purpose": "p", "practitioner": BOB, "body": 1, "phase_rad": 1, "ritual": "dance",
-    "transformation_type": "symbol",
+    "transformation_type": "symbol", "session": HALL,
 }  # fmt: skip
 
 
