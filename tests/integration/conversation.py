@@ -44,7 +44,10 @@ NOBODYS = re.compile(r"[a-z]+-[0-9a-f]{32}@sangha\.invalid")
 OPAQUE = frozenset({"session", "secret", "token"})
 """Fields with text that means something to the server alone."""
 MEASURED = frozenset(
-    "fuel duration_ms duration_s retry_after_ms start_time elapsed_time frequencies amplitudes bands position_s".split()
+    {
+        *("fuel", "duration_ms", "duration_s", "retry_after_ms", "start_time", "elapsed_time"),
+        *("frequencies", "amplitudes", "bands", "position_s"),
+    }
 )
 
 

@@ -25,6 +25,7 @@ from server.ws.protocol import MAX_ID, REQUESTS
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)]
 
 GOOD: Mapping[str, Any] = {
+    "session": "cccccccc-cccc-4ccc-8ccc-cccccccccccc",
     "space": "hall",
     "ritual": "shadow_integration",
     "practitioner": str(uuid.UUID(int=1)),

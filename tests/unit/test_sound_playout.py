@@ -2,121 +2,22 @@
 
 from __future__ import annotations
 
-import heapq
-import itertools
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-import msgspec
 import numpy as np
-import orjson
 import pytest
+from playing import ID, OTHER, STEP, T0, TONE, Ear, World, session
 
-from actors.audio.recipe import Binaural, Recipe, Sine
+from actors.audio.recipe import Recipe
 from actors.audio.render import render
-from actors.audio.timeline import Timeline
 from actors.audio_session.replies import AudioSession
-from actors.runtime.errors import Full, Invalid
-from actors.runtime.wire import Dropped, Pushed, Resynced
 from server.sound import opus
-from server.sound.blocks import Payload
-from server.sound.frames import AHEAD_MS, CODECS, Frame, Name, pack, unpack
-from server.sound.pcm import PcmEncoder, from_pcm16
+from server.sound.frames import AHEAD_MS, CODECS, Frame, Name
+from server.sound.pcm import from_pcm16
 from server.sound.playout import Playout
-from server.sound.playouts import Playouts, ServerClock, encoder_of
-from server.ws.outbox import LOW_BYTES, Outbox
-
-T0 = datetime(2026, 1, 1, tzinfo=UTC)
-ID = "aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa"
-WHO = "11111111-1111-4111-8111-111111111111"
-TONE = Recipe(voices=(Binaural(carrier=432.0, beat=7.83, level=0.5),), duration_s=60)
-OTHER = Recipe(voices=(Sine(frequency=528.0, level=0.3),), duration_s=60)
-STEP = 0.5 / 32_767 + 1e-6
-
-
-class World:
-    """Works by hand: time moves when a test says so, rendering takes none unless it is held."""
-
-    def __init__(self) -> None:
-        self.time = T0.timestamp()
-        self.calls: list[tuple[float, int, Callable[[], None]]] = []
-        self.cancelled: set[int] = set()
-        self.held: list[Callable[[], None]] | None = None
-        self.fails = False
-        self._numbers = itertools.count()
-
-    def now(self) -> float:
-        return self.time
-
-    def later(self, delay_s: float, act: Callable[[], None]) -> Any:
-        number = next(self._numbers)
-        heapq.heappush(self.calls, (self.time + delay_s, number, act))
-        return type("Handle", (), {"cancel": lambda _: self.cancelled.add(number)})()
-
-    def render(self, work: Callable[[], list[Payload]], then: Callable[[list[Payload] | None], None]) -> None:
-        def do() -> None:
-            made = None if self.fails else work()
-            heapq.heappush(self.calls, (self.time, next(self._numbers), lambda: then(made)))
-
-        if self.held is None:
-            do()
-        else:
-            self.held.append(do)
-
-    def run(self, seconds: float) -> None:
-        """Everything that is due within so long."""
-        end = self.time + seconds
-        while self.calls and self.calls[0][0] <= end + 1e-9:
-            at, number, act = heapq.heappop(self.calls)
-            self.time = max(self.time, at)
-            if number not in self.cancelled:
-                act()
-        self.time = end
-
-
-class Ear:
-    """A socket: what came to it, and when."""
-
-    session = "s"
-
-    def __init__(self, world: World) -> None:
-        self.world, self.waiting = world, 0
-        self.frames: list[tuple[float, Frame]] = []
-        self.said: list[tuple[float, dict[str, Any]]] = []
-        self.outbox = Outbox(self, self, 2**20)
-
-    def write(self, data: bytes) -> None:
-        at = self.world.time - T0.timestamp()
-        size = data[1] if data[1] < 126 else 126
-        payload = data[4:] if size == 126 else data[2:]
-        if data[0] == 0x82:
-            self.frames.append((at, unpack(payload)))
-        else:
-            self.said.append((at, orjson.loads(payload)))
-
-    def get_write_buffer_size(self) -> int:
-        return self.waiting
-
-    def behind(self) -> None:
-        pass
-
-    def too_slow(self) -> None:
-        raise AssertionError("sound never closes a socket")
-
-
-def session(
-    status: str = "running", *, at_s: float | None = 0.3, position_s: float = 0.0, recipe: Recipe = TONE
-) -> AudioSession:
-    """A session whose timeline runs from a time (seconds after ``T0``), or stands."""
-    anchor = None if at_s is None else T0 + timedelta(seconds=at_s)
-    return AudioSession(
-        id=ID, name="", intention="", status=status, duration=60, audio_type="binaural", audio_frequency=432.0,  # type: ignore[arg-type]
-        frequencies=(432.0,), prayer_bowl_mode=False, metadata={}, volume=0.5, astrology_enabled=False,
-        hardware_enabled=False, visuals_enabled=False, owner=WHO, space=None, device=None, created_at=T0, updated_at=None,
-        started_at=T0, stopped_at=None, start_time=T0.timestamp(), elapsed_time=0, recipe=recipe,
-        timeline=Timeline(position_s=position_s, anchor_at=anchor), published=False,
-    )  # fmt: skip
+from server.sound.playouts import encoder_of
+from server.ws.outbox import LOW_BYTES
 
 
 @pytest.fixture
@@ -365,75 +266,3 @@ def test_opus_is_the_same_sound_a_look_ahead_later_also_over_a_change(w: World) 
     assert sum(len(frame.payload) for _, frame in ear.frames) / len(ear.frames) < 600
     tail = render(OTHER, 120 * 960, 40 * 960, 48_000)
     assert np.sqrt(np.mean((decoded[120 * 960 : 160 * 960] - tail) ** 2)) < 0.02
-
-
-# --- frames, the clock, all playouts of a gateway ----------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", ["pcm", "opus"])
-def test_a_frame_is_what_was_packed(name: Name) -> None:
-    codec = CODECS[name]
-    frame = unpack(pack(codec, 2**32 - 1, 2**32 + 3, 2**40, 3, b"abc"))
-    assert frame == Frame(codec, 2**32 - 1, 3, 2**40, codec.frame_samples, 2, 3, b"abc")
-    assert frame.discontinuity
-    assert frame.last
-
-
-@pytest.mark.parametrize("data", [b"", b"SA", b'{"type":"event"}' * 3, pack(CODECS["pcm"], 1, 1, 1, 0, b"")[:23]])
-def test_what_is_no_frame_is_refused(data: bytes) -> None:
-    with pytest.raises(ValueError, match="no frame of sound"):
-        unpack(data)
-
-
-def test_samples_beyond_full_scale_are_held_there() -> None:
-    loud = np.array([[2.0, -2.0], [0.5, -0.5]], dtype=np.float32)
-    assert from_pcm16(PcmEncoder().encode(loud), 2).tolist() == [[1, -1], pytest.approx([0.5, -0.5], abs=STEP)]
-
-
-def test_the_servers_clock_is_smooth_and_follows_where_it_is_set() -> None:
-    wall, steady = [1_000.0], [5.0]
-    clock = ServerClock(lambda: wall[0], lambda: steady[0])
-    wall[0], steady[0] = 1_001.01, 6.0
-    assert clock.now() == 1_001.0
-    wall[0] = 2_000.0
-    assert clock.now() == 2_000.0
-
-
-async def test_a_gateway_renders_a_bounded_number_of_streams() -> None:
-    w, all_ = World(), Playouts(1)
-    one, two = Ear(w), Ear(w)
-    still = session("created", at_s=None)
-    first = all_.listen(one.outbox, still, "pcm", spectrum=False)
-    assert all_.listen(two.outbox, still, "pcm", spectrum=True) is first
-    with pytest.raises(Full):
-        all_.listen(two.outbox, still, "opus", spectrum=False)
-    assert set(first.listeners) == {one.outbox, two.outbox}
-    all_.leave(one.outbox)
-    all_.leave(two.outbox, ID)
-    assert len(all_) == 0
-    assert all_.listen(one.outbox, still, "opus", spectrum=False).number != first.number
-    all_.close()
-
-
-async def test_without_an_encoder_opus_is_refused_with_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(opus, "is_there", lambda: False)
-    with pytest.raises(Invalid, match="no Opus encoder"):
-        Playouts(1).check(ID, "opus")
-
-
-async def test_what_the_shard_says_is_heard() -> None:
-    w, all_ = World(), Playouts(4)
-    playout = all_.listen(Ear(w).outbox, session("created", at_s=None), "pcm", spectrum=False)
-    told: list[str] = []
-    playout.told = lambda state: told.append(state.status)  # type: ignore[method-assign]
-
-    body = msgspec.to_builtins(session("paused", at_s=None), builtin_types=(datetime,))
-    changed = orjson.dumps({"type": "event", "offset": 1, "event": "changed", "body": body})
-    all_.heard(Pushed(ID, 1, changed))
-    playout.fade = lambda recipe=None: told.append("faded")  # type: ignore[method-assign]
-    all_.heard(Pushed(ID, 2, orjson.dumps({"type": "event", "offset": 2, "event": "deleted", "body": {}})))
-    all_.heard(Resynced(ID, 3, orjson.dumps({"stream": f"audio_session:{ID}", "offset": 3, "state": body})))
-    all_.heard(Resynced(ID, 3))
-    all_.heard(Dropped(ID, None))
-    assert told == ["paused", "faded", "paused"]
-    all_.close()
