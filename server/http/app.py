@@ -242,7 +242,7 @@ async def serve_socket(request: web.Request) -> web.StreamResponse:
             connection.close(TOO_MANY, "too many sockets from this address")
         elif not origins.allows(request.headers.get("Origin"), host_of(request)):
             connection.close(FORBIDDEN_ORIGIN, "this origin is not allowed")
-        await connection.run(bearer(request), local=_may_be_local(request))
+        await connection.run(bearer(request), local=_may_be_local(request), path=request.path)
     finally:
         gateway.closed(connection)
         ws.gone()
