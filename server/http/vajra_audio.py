@@ -85,12 +85,16 @@ class SpectrumQuery(Asked, frozen=True, kw_only=True):
     position: Annotated[Position, Meta(description="in seconds: the middle of what is measured")] = 1.0
 
 
+Pair = Annotated[list[float], Meta(min_length=2, max_length=2)]
+
+
 class Generated(msgspec.Struct, frozen=True, kw_only=True):
     """What was made. ``audio_data``: samples in -1..1, of a sound whose ears differ pairs of left and right."""
 
     status: Literal["success"] = SUCCESS
     audio_data: Annotated[
-        list[float | tuple[float, float]] | None, Meta(description=f"null beyond {LIST_MAX_S} s: see `url`")
+        list[float | Annotated[list[float], Meta(min_length=2, max_length=2)]] | None,
+        Meta(description=f"null beyond {LIST_MAX_S} s: see `url`"),
     ]
     sample_rate: int
     channels: Annotated[int, Meta(description="1: both ears hear the same")]

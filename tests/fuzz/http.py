@@ -62,6 +62,15 @@ MEANING_COUNTS: Final = (
     "/api/v1/sessions/create",  # the same
     "/api/v1/sessions/{id}",  # nobody says that a session is completed
     "/api/v1/visuals/spectrogram",  # the same; an octave is shown at least
+    "/api/v1/audio/render",  # the same
+    "/api/v1/audio/render/spectrum",  # the same; a moment lies within the sound
+    "/api/v1/audio/generate",  # the same
+    "/api/v1/audio/play",  # samples are numbers, or pairs of them
+    *(f"/api/v1/astrology/{what}" for what in ("current", "positions", "planetary-positions", "moon-phase", "houses")),
+    # of a place's two names for its latitude one is given
+    *(f"/api/v1/astrology/{what}" for what in ("aspects", "planetary-hour", "location")),  # the same
+    "/api/v1/prayers/wheel/dedicate",  # one accumulation is named
+    "/api/v1/prayers/wheel/spin",  # until a moment, or for a while
     "/eustress/epochs",  # an epoch ends after it began
 )
 """Where a request may be refused that is as the schema says."""
