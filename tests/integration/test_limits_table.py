@@ -64,8 +64,8 @@ ELSEWHERE = {
 NO_LIMIT = """
 host port data_dir database_url ray_address listen tls_certificate tls_key gateways guests lab public_urls allowed_origins
 trusted_proxies local_user silent_dialect sacred_encryption_key old_encryption_keys log_level placement_practitioner
-placement_space placement_ritual sandboxes link_tls deflate passivate_after_s checkpoint_every ask_timeout_s openrouter_api_key oracle_url
-oracle_model traces_url traces_ratio drain_s placement_eustress eustress_archive_dir
+placement_space placement_ritual sandboxes link_tls deflate passivate_after_s checkpoint_every ask_timeout_s openrouter_api_key
+oracle_url oracle_model traces_url traces_ratio drain_s placement_eustress eustress_archive_dir
 placement_audio_session placement_audio placement_prayer_wheel sample_rate audio_device prayer_bowl_mode prayer_bowl_harmonics
 prayer_bowl_envelopes blessing_frequencies hardware_level amplifier_connected hardware_port api_v1_str project_name
 """
