@@ -14,7 +14,7 @@ from aiohttp import web
 from actors.hardware import values as v
 from actors.runtime.entity import Address
 from server.http.api import Example, Operation, body_of, command_of, routes_of
-from server.http.context import ask, idempotency_key, json_response
+from server.http.context import ask, idempotency_key, json_response, operation_of
 from server.http.contract import ENTITY, body_like
 from server.http.rituals import caller_of
 
@@ -41,8 +41,8 @@ def routes() -> list[web.RouteDef]:
 
 async def _asked(request: web.Request, command: v.AnyCommand) -> v.Hardware:
     caller = await caller_of(request)
-    idempotency_key(request)  # a repetition changes nothing more; one that is none is refused as everywhere
-    answer = await ask(request, ADDRESS, v.encode(command), caller)
+    operation = operation_of(caller.practitioner, idempotency_key(request))  # the worker answers a repetition alike
+    answer = await ask(request, ADDRESS, v.encode(command), caller, operation)
     return v.hardware_codec.decode(v.hardware_codec.format, answer)
 
 

@@ -137,6 +137,9 @@ VALID: dict[str, Callable[[Random, Scene], Any]] = {
     "after": _word(0, 1, 10**6, 2**53, 2**63 - 1, 2**63, None),
     "limit": _word(1, 50, 500, 501, 0),
     "q": _word(None, "Hall", "%", "\\", "x" * 201),
+    "session": lambda rng, scene: _uuid(rng),
+    "codec": _word("pcm", "opus", "mp3"),
+    "spectrum": _word(True, False, 1),
     "token": _word("", "x", "Bearer x"),
     "guest": _word("Gaia", ""),
 }

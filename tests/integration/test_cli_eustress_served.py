@@ -87,9 +87,8 @@ async def scenes_in(shell: Shell) -> None:
 
 
 async def figures(shell: Shell) -> None:
-    everything, status, one, other = await asyncio.gather(
+    everything, one, other = await asyncio.gather(
         shell("eustress", "stats", "--json"),
-        shell("status"),
         shell("eustress", "stats", "--space", "s"),
         shell("eustress", "stats", "--space", "t", code=1),
     )
@@ -97,6 +96,10 @@ async def figures(shell: Shell) -> None:
     assert {row["space_name"]: row["entity_count"] for row in told["spaces"]} == {"a b/c": 50, "s": 51}
     assert told["lake"]["total_spaces"] == 2
     assert "waiting" in one[0]
+    for _ in range(20):
+        status = await shell("status")
+        if "\neustress/a b/c  " in status[0]:  # a process that is busy may miss a ping, and with it a look
+            break
     assert "\neustress/a b/c  " in status[0]
     assert "no Eustress space" in other[1]
 

@@ -199,6 +199,16 @@ async def _the_seeds_sql(server: RunningServer) -> None:
     assert len(between) == 2
 
 
+async def test_a_sound_the_sky_and_a_session(server: RunningServer) -> None:
+    said = alike(await bash(server, example("Sound and sky")))
+    assert _unsized(said) == _unsized(shown("Sound and sky", server))
+
+
+def _unsized(text: str) -> str:
+    """Without the size of a file, which is the encoder's."""
+    return re.sub(r"[\d,]+ bytes", "N bytes", text)
+
+
 async def test_a_scene_is_watched(server: RunningServer) -> None:
     put = f"""export SANGHA_TOKEN=$(sangha token --service eustress)
         curl -s {server.url}/eustress/ingest/entity -H "Authorization: Bearer $SANGHA_TOKEN" --json \
