@@ -152,6 +152,7 @@ def test_every_example_is_run_by_a_test() -> None:
         "With an account", "Accounts", "A first ritual", "What runs, where", "A ritual in WAT", "A ritual in C",
         "A ritual in the catalog", "A group ritual", "State and its chain", "A Ray cluster", "Figures", "The JavaScript client",
         "A first scene", "What is where", "Whole scenes", "The ingest client", "Epochs and training", "Watching a scene",
+        "Sound and sky",
     }  # fmt: skip
     assert {block.section for block in blocks() if block.language in ("sh", "python", "js")} == run
 
