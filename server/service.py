@@ -19,7 +19,7 @@ from actors.runtime.entity import Address, Caller
 from actors.runtime.errors import Forbidden, NotFound
 from actors.runtime.wire import Refused
 from server import tokens
-from server.http.context import any_session, has_admin_token
+from server.http.context import any_session, has_admin_token, once, operation_of
 from server.local_user import ID as LOCAL
 from server.local_user import NO_PASSWORD
 from server.ws import protocol
@@ -105,7 +105,7 @@ async def revoke_token(gateway: Gateway, id_: str, key: str | None) -> bool:
 
 
 def _operation(account: str, key: str | None) -> str:
-    return f"{account}:k-{key}" if key is not None else f"{account}:once-{uuid.uuid4()}"
+    return operation_of(account, key) or once(account)
 
 
 async def _ask(gateway: Gateway, account: str, command: c.PractitionerCommand, operation: str | None = None) -> Any:

@@ -61,18 +61,6 @@ class AudioSessionKind(Kept):
         """To listen is a command of its own."""
         return isinstance(command, c.Listen)
 
-    def request(self, command: Any, data: bytes) -> bytes:
-        """All of it."""
-        return data
-
-    def awaits(self, command: Any, operation: str | None, entity_id: str) -> Any | None:
-        """Nothing takes long."""
-        return None
-
-    def claims(self, command: Any) -> Sequence[tuple[str, str]]:
-        """None: sessions may have one name."""
-        return ()
-
     def decide(self, state: SessionState, command: Any, context: Context) -> Decision:
         """What the command does. Raises SanghaError."""
         if isinstance(command, SIGNALS):

@@ -178,7 +178,7 @@ class Draft:
             raise invalid("rotation", "a quaternion of length zero is no rotation")
         if len(entity.parameters) > PARAMETERS_MAX:
             raise invalid("parameters", f"more than {PARAMETERS_MAX} with those that came before the entity")
-        data = stored.encode(entity)
+        data = stored.text(entity)
         if len(data) > stored.ENTITY_BYTES:
             raise invalid("", f"{len(data)} bytes of JSON, {stored.ENTITY_BYTES} are allowed in one entity")
         if stored.too_deep(data):

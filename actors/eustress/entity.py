@@ -86,14 +86,6 @@ class EustressKind(Kept):
             return msgspec.json.encode((command.start_time, command.end_time))
         return data
 
-    def awaits(self, command: Any, operation: str | None, entity_id: str) -> Any | None:
-        """Nothing takes long."""
-        return None
-
-    def claims(self, command: Any) -> Sequence[tuple[str, str]]:
-        """None: the space's name is its id."""
-        return ()
-
     def decide(self, state: EustressState, command: Any, context: Context) -> Decision:
         """What the command does. Raises SanghaError."""
         if isinstance(command, SIGNALS):

@@ -77,22 +77,6 @@ class PrayerWheelKind(Kept):
         """The command from its link encoding. Raises BadRequest, Invalid."""
         return c.codec.decode(data)
 
-    def subscribes(self, command: Any) -> bool:
-        """None does."""
-        return False
-
-    def request(self, command: Any, data: bytes) -> bytes:
-        """All of it."""
-        return data
-
-    def awaits(self, command: Any, operation: str | None, entity_id: str) -> Any | None:
-        """Nothing takes long."""
-        return None
-
-    def claims(self, command: Any) -> Sequence[tuple[str, str]]:
-        """None."""
-        return ()
-
     def decide(self, state: PrayerState, command: Any, context: Context) -> Decision:
         """What the command does. Raises SanghaError."""
         if isinstance(command, SIGNALS):

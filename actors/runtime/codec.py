@@ -149,11 +149,28 @@ def tag_of(value: msgspec.Struct) -> str:
 
 
 class Kept:
-    """How a kind's events and state are kept: the part of ``EntityKind`` that is the same for every kind with two codecs."""
+    """How a kind's events and state are kept: the part of ``EntityKind`` that is the same for every kind with two codecs; and
+    what most kinds answer the runtime, which the others say for themselves."""
 
     events: ClassVar[Codec[Any]]
     states: ClassVar[Codec[Any]]
     versioned: ClassVar[tuple[str, ...]] = ()
+
+    def subscribes(self, command: Any) -> bool:
+        """None makes the caller follow the stream."""
+        return False
+
+    def request(self, command: Any, data: bytes) -> bytes:
+        """All of a command has to be repeated."""
+        return data
+
+    def awaits(self, command: Any, operation: str | None, entity_id: str) -> Any | None:
+        """Nothing takes long."""
+        return None
+
+    def claims(self, command: Any) -> Sequence[tuple[str, str]]:
+        """No name is unique."""
+        return ()
 
     def restored(self, state: Any, table: str, rows: Sequence[tuple[Any, ...]]) -> Any:
         """All of the state is in the journal."""

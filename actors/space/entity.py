@@ -128,10 +128,6 @@ class SpaceKind(Kept):
             return c.encode(msgspec.structs.replace(command, brief=c.NO_BRIEF))
         return data
 
-    def awaits(self, command: Any, operation: str | None, entity_id: str) -> Any | None:
-        """Nothing: a group ritual is answered when it has begun, and followed by its pushes."""
-        return None
-
     def claims(self, command: Any) -> Sequence[tuple[str, str]]:
         """The slug of a new space."""
         if type(command) is c.CreateSpace and command.slug is not None:
