@@ -3,27 +3,33 @@
 ``render.render(recipe, start, count)`` makes of it the samples of any window, alike however it is cut. So a session is never
 handed around as sound: a gateway, a device and a file each make it from the recipe and the position.
 
-A voice begins and ends with a fade of ``values.FADE_S``. A change while something sounds (another frequency, another volume) is
-a voice that ends ``FADE_S`` after the position at which the other begins: a crossfade. What was before stays in the recipe, so
-a position that is heard again sounds the same.
+A voice begins and ends with a fade of ``values.FADE_S`` or longer. A change while something sounds (another frequency, another
+volume) is a voice that ends ``FADE_S`` after the position at which the other begins: a crossfade. What was before stays in the
+recipe, so a position that is heard again sounds the same.
 """
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
-from actors.audio.values import STRIKES_MIN_S, VOICES_MAX, Duration, Frequency, Level, Position, Share
+from actors.audio.values import STRIKES_MIN_S, VOICES_MAX, Duration, Fade, Frequency, Level, Position, Share
 from actors.runtime.entity import Struct
 
 
 class Voice(Struct, frozen=True, kw_only=True):
-    """One of the below. ``level`` is its peak; silent before ``begins_s`` and from ``ends_s`` on (None: the recipe's end)."""
+    """One of the below. ``level`` is its peak; silent before ``begins_s`` and from ``ends_s`` on (None: the recipe's end).
+
+    A fade that is not given is ``values.FADE_S``. Of a voice with a ``fade_out_s``, and of one that begins so long before its end
+    with the same ``fade_in_s``, the fades add up to 1: one becomes the other.
+    """
 
     level: Level = 0.5
     begins_s: Position = 0.0
     ends_s: Position | None = None
+    fade_in_s: Fade | UnsetType = UNSET
+    fade_out_s: Fade | UnsetType = UNSET
 
 
 class Sine(Voice, frozen=True, kw_only=True, tag="sine"):

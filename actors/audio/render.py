@@ -1,6 +1,6 @@
 """Samples of a recipe: a pure function of (recipe, sample index, count, rate), alike however a span is cut into windows.
 
-Each sample is computed from its absolute index (``phasors``), each voice is faded in and out by ``values.FADE_S``, and the sum is
+Each sample is computed from its absolute index (``phasors``), each voice is faded in and out as it says, and the sum is
 limited to ``values.MAX_VOLUME`` by a function of the sample alone (``mix.limit``). Before it is rounded to float32 a sample is
 within 1e-9 of its formula, after a day as at the start.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
+from msgspec import UnsetType
 from numpy.typing import NDArray
 
 from actors.audio.mix import limit, rise
@@ -48,7 +49,7 @@ def _block(recipe: Recipe, start: int, end: int, rate: int) -> Samples:
         first, last = max(start, begins), min(end, ends)
         if first >= last or not voice.level:
             continue
-        gain = _gain(begins, ends, first, last, rate)
+        gain = _gain(voice, begins, ends, first, last, rate)
         samples = sound(voice, begins, first, last - first, rate) * gain
         window = slice(first - start, last - start)
         (both if samples.ndim == 1 else ears)[..., window] += samples
@@ -63,9 +64,14 @@ def _span(voice: AnyVoice, recipe: Recipe, rate: int) -> tuple[int, int]:
     return round(voice.begins_s * rate), end if voice.ends_s is None else min(round(voice.ends_s * rate), end)
 
 
-def _gain(begins: int, ends: int, start: int, end: int, rate: int) -> Samples | float:
-    """The fades of a voice over a window within it: 1 where it has none. One that is too short for two fades has shorter ones."""
-    fade = min(round(FADE_S * rate), (ends - begins) // 2)
-    if start >= begins + fade and end <= ends - fade:
+def _gain(voice: AnyVoice, begins: int, ends: int, start: int, end: int, rate: int) -> Samples | float:
+    """The fades of a voice over a window within it: 1 where it has none. Where there is no room for both, one has more than half
+    only where the other leaves it."""
+    rising, falling = (
+        round((FADE_S if isinstance(fade, UnsetType) else fade) * rate) for fade in (voice.fade_in_s, voice.fade_out_s)
+    )
+    length, half = ends - begins, (ends - begins) // 2
+    rising, falling = (min(one, max(half, length - other)) for one, other in ((rising, falling), (falling, rising)))
+    if start >= begins + rising and end <= ends - falling:
         return 1.0
-    return rise(start - begins, end - start, fade) * rise(ends - end + 1, end - start, fade)[::-1]
+    return rise(start - begins, end - start, rising) * rise(ends - end + 1, end - start, falling)[::-1]

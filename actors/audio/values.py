@@ -16,6 +16,8 @@ MAX_VOLUME: Final = 0.8
 """The ceiling of all that leaves: of a voice, and of the sum of voices (the limiter's)."""
 FADE_S: Final = 0.02
 """At every start, stop and change, so that nothing clicks; domain.md asks for 10 ms at least."""
+FADE_MAX_S: Final = 600
+"""Ten minutes in which one sound becomes another."""
 AUDIBLE_HZ: Final = 20.0
 """Below, a tone cannot be heard: it modulates a carrier instead, and the answer says so."""
 CARRIER_HZ: Final = 136.1
@@ -34,6 +36,7 @@ Level = Annotated[float, Meta(ge=0, le=MAX_VOLUME, description=f"linear peak, at
 Share = Annotated[float, Meta(ge=0, le=1)]
 Duration = Annotated[float, Meta(gt=0, le=DURATION_MAX_S, description="in seconds")]
 Position = Annotated[float, Meta(ge=0, le=DURATION_MAX_S, description="in seconds from the start")]
+Fade = Annotated[float, Meta(ge=FADE_S, le=FADE_MAX_S, description="in seconds")]
 DeviceName = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$(?!\n)")]
 
 AudioType = Literal["prayer_bowl", "pure_sine", "solfeggio", "binaural", "chord"]

@@ -21,7 +21,16 @@ FADE = round(FADE_S * RATE)
 
 levels = st.floats(0, 0.8)
 hertz = st.floats(20, 18_000)
-spans = st.fixed_dictionaries({"level": levels, "begins_s": st.floats(0, 0.5), "ends_s": st.none() | st.floats(0, 1)})
+fades = st.sampled_from([FADE_S, FADE_S, 0.3])
+spans = st.fixed_dictionaries(
+    {
+        "level": levels,
+        "begins_s": st.floats(0, 0.5),
+        "ends_s": st.none() | st.floats(0, 1),
+        "fade_in_s": fades,
+        "fade_out_s": fades,
+    }
+)
 
 
 def voices_of(kind: str) -> st.SearchStrategy[AnyVoice]:
@@ -148,6 +157,22 @@ def test_a_crossfade_of_two_loud_voices_is_not_limited() -> None:
     other = Sine(frequency=300.0, level=0.8, begins_s=0.5)
     found = render(Recipe(voices=(one, other), duration_s=1.0), round(0.4 * RATE), round(0.2 * RATE))[:, 0]
     assert np.abs(found).max() == pytest.approx(0.8, abs=0.002)
+
+
+def test_one_sound_becomes_another_over_seconds_at_a_level_that_stays() -> None:
+    before = Sine(frequency=500, level=0.6, ends_s=1.5, fade_out_s=1.0)
+    after = Sine(frequency=500, level=0.6, begins_s=0.5, fade_in_s=1.0)
+    both = render(Recipe(voices=(before, after), duration_s=2), 0, 88_200)
+    alone = render(Recipe(voices=(Sine(frequency=500, level=0.6),), duration_s=2), 0, 88_200)
+    assert np.abs(both - alone).max() < 1e-6
+    first = render(Recipe(voices=(before,), duration_s=2), 44_100, 1)[0, 0]
+    assert first == pytest.approx(alone[44_100, 0] / 2, abs=1e-4), "half of the way, half of the level"
+
+
+def test_fades_that_are_longer_than_the_voice_share_it() -> None:
+    voice = Sine(frequency=5_000, level=0.6, ends_s=0.4, fade_in_s=0.6, fade_out_s=0.1)
+    found = np.abs(render(Recipe(voices=(voice,), duration_s=1), 0, 44_100)[:, 0])
+    assert found.argmax() == pytest.approx(0.3 * 44_100, rel=0.02)
 
 
 def test_binaural_tones_are_one_an_ear_and_never_mixed() -> None:
