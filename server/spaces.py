@@ -47,11 +47,13 @@ async def room_for_one_more(gateway: Gateway, caller: Caller, space: str) -> Non
         raise Full(f"at most {most} open spaces of one practitioner")
 
 
-async def spaces_for(gateway: Gateway, viewer: str, limit: int, before: str | None, q: str | None) -> list[Any]:
-    """A page of the spaces that the viewer may know of, newest first. Raises Invalid, StoreDown."""
+async def spaces_for(
+    gateway: Gateway, viewer: str, limit: int, before: str | None, q: str | None, joined: bool = False
+) -> list[Any]:
+    """A page of the spaces that the viewer may know of, or of those ``joined``, newest first. Raises Invalid, StoreDown."""
     most = gateway.settings.history_page
     if not 1 <= limit <= most:
         raise invalid("limit", f"from 1 to {most}")
     if before is not None and not protocol.UUID.fullmatch(before):
         raise invalid("before", "the id of a space")
-    return list(await gateway.queries.spaces(viewer, limit, before, q))
+    return list(await gateway.queries.spaces(viewer, limit, before, q, joined))

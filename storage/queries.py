@@ -52,15 +52,20 @@ class Queries(RitualQueries, AccountQueries, PrayerQueries, AudioQueries):
         )
 
     async def spaces(
-        self, viewer: str | None, limit: int, before: str | None = None, q: str | None = None
+        self,
+        viewer: str | None,
+        limit: int,
+        before: str | None = None,
+        q: str | None = None,
+        joined: bool = False,
     ) -> list[dict[str, Any]]:
         """Open spaces that the viewer may see listed, newest first; private ones only to their facilitator.
 
-        ``before`` is the id of the last space of the page before, ``q`` a text somewhere in name, purpose or slug. Ids
-        come as text, times as datetimes.
+        ``before`` is the id of the last space of the page before, ``q`` a text somewhere in name, purpose or slug,
+        ``joined``: all that the viewer, an account, participates in, and no others. Ids come as text, times as datetimes.
         """
         pattern = None if not q else f"%{literal(q)}%"
-        rows = await self._reader.fetch(statement("queries/spaces"), viewer, limit, before, pattern)
+        rows = await self._reader.fetch(statement("queries/spaces"), viewer, limit, before, pattern, joined)
         return [
             {
                 **row,

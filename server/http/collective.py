@@ -52,6 +52,7 @@ class SpacesQuery(Page, frozen=True, kw_only=True):
     """Which spaces."""
 
     q: Annotated[Filter | UnsetType, Meta(description="a text somewhere in name, purpose or slug")] = UNSET
+    joined: Annotated[bool, Meta(description="only those that one participates in; of a guest none are known")] = False
 
 
 class SpaceQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,7 +93,7 @@ async def list_spaces(request: web.Request) -> web.Response:
     """An array of the spaces that the caller may know of, newest first."""
     caller, query = await caller_of(request), query_of(request, SpacesQuery)
     limit, before = page_of(request, query)
-    spaces = spaces_for(gateway_of(request), caller.practitioner, limit, before, text_in(query.q))
+    spaces = spaces_for(gateway_of(request), caller.practitioner, limit, before, text_in(query.q), query.joined)
     return rows_response(await read(spaces))
 
 

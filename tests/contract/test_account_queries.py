@@ -61,6 +61,33 @@ async def test_members_of_one_open_space_share_it(postgres_backend: PostgresBack
     assert [row["space_id"] for row in await queries.memberships(a, 10, first)] == [second]
 
 
+async def test_the_spaces_that_one_joined_are_listed_private_ones_too(
+    postgres_backend: PostgresBackend, queries: Queries
+) -> None:
+    me, other = str(uuid4()), str(uuid4())
+    names: dict[str, dict[str, Any]] = {
+        "hall": {},
+        "cell": {"access_level": "private"},
+        "left": {},
+        "elsewhere": {},
+        "shut": {"closed_at": NOW},
+    }
+    rows = {
+        name: space(name=name, facilitator_id=other, created_at=NOW + timedelta(seconds=at), **values)
+        for at, (name, values) in enumerate(names.items())
+    }
+    members = [
+        member(rows[name].values["id"], me, participant=name != "left") for name in ("hall", "cell", "left", "shut")
+    ]
+    members.append(member(rows["elsewhere"].values["id"], other, participant=True))
+    await write(postgres_backend, *rows.values(), *members)
+    found = await queries.spaces(me, 10, joined=True)
+    assert [each["name"] for each in found] == ["cell", "hall"]
+    assert [each["name"] for each in await queries.spaces(me, 10, found[0]["id"], joined=True)] == ["hall"]
+    assert [each["name"] for each in await queries.spaces(me, 10, q="ell", joined=True)] == ["cell"]
+    assert await queries.spaces(str(uuid4()), 10, joined=True) == []
+
+
 async def test_what_is_left_over_of_accounts_that_are_gone(postgres_backend: PostgresBackend, queries: Queries) -> None:
     here, gone, hall, yard = practitioner(), str(uuid4()), str(uuid4()), str(uuid4())
     own, kept, theirs = (

@@ -386,8 +386,12 @@ class FakeQueries:
         self._check()
         return self.logins.get(token_hash)
 
-    async def spaces(self, viewer: str, limit: int, before: str | None, q: str | None) -> list[dict[str, Any]]:
+    async def spaces(
+        self, viewer: str, limit: int, before: str | None, q: str | None, joined: bool
+    ) -> list[dict[str, Any]]:
         self._check()
+        if joined:
+            return []
         return [{"id": HALL, "name": "Hall", "created_at": datetime(2026, 1, 1, tzinfo=UTC)}]
 
     async def resolve(self, scope: str, name: str) -> str | None:

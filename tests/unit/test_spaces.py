@@ -79,8 +79,9 @@ async def test_at_the_limit_a_retry_finds_what_it_created() -> None:
 
 async def test_a_page_is_within_the_limit_and_after_an_id() -> None:
     gateway: Any = Gateway()
-    assert await spaces_for(gateway, "viewer", 500, HALL, "q") == ["viewer", 500, HALL, "q"]
-    assert await spaces_for(gateway, "viewer", 1, None, None) == ["viewer", 1, None, None]
+    assert await spaces_for(gateway, "viewer", 500, HALL, "q") == ["viewer", 500, HALL, "q", False]
+    assert await spaces_for(gateway, "viewer", 1, None, None) == ["viewer", 1, None, None, False]
+    assert await spaces_for(gateway, "viewer", 1, None, None, joined=True) == ["viewer", 1, None, None, True]
     for limit, before in ((0, None), (501, None), (1, "hall"), (1, f"{HALL}\n")):
         with pytest.raises(Invalid):
             await spaces_for(gateway, "viewer", limit, before, None)
