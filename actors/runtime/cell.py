@@ -158,6 +158,7 @@ class Cell:
                 self.operations.record(
                     row.operation_id, row.request_digest or b"", row.reply or b"{}", int(row.at.timestamp())
                 )
+        self.operations.settled()
 
     def restored(self, kind: EntityKind) -> None:
         """The state is whole."""

@@ -13,6 +13,9 @@ read them all: 480 changes of a scene a second, and PostgreSQL had no time for a
     CONFLICT   the same id with another request, or too old to tell whether it was done
     UNSURE     look it up, then ask again
 
+The journal has an operation once it is committed, and memory lets go of the oldest by count and by bytes, which a burst of large
+replies reaches within one commit. Then memory is ``doubtful``: a look-up has to wait until nothing of the entity is uncommitted.
+
 Rejected: the ring of recent replies in the state. It would make checkpoints of a busy space a megabyte each, and it was
 all to be had from the journal.
 """
@@ -29,6 +32,8 @@ WINDOW: Final = 16_384
 """Events of an entity in which an operation is looked up: 1,024 retryable requests for each of sixteen busy sessions."""
 REMEMBERED: Final = 2_048
 """Operations kept in memory for an entity; the rest is a look-up away. About 300 bytes each."""
+REMEMBERED_BYTES: Final = 1 << 20
+"""Of their replies, together: those of a few kinds have 100 KB each. The newest is kept, however large."""
 SESSION_LIFE_S: Final = 2 * 86_400
 """A session can be resumed for a day; twice that, and its counter may be forgotten."""
 
@@ -56,15 +61,22 @@ def split(operation_id: str) -> tuple[str, int] | None:
 class OperationMemory:
     """The operations of one entity. Rebuilt from checkpoint and journal, never saved by itself."""
 
-    __slots__ = ("_cleared", "_done", "_oldest", "_whole", "sessions")
+    __slots__ = ("_bytes", "_cleared", "_done", "_oldest", "_unsettled", "_whole", "doubtful", "sessions")
 
-    def __init__(self, sessions: Mapping[str, tuple[int, int]] | None = None, *, whole: bool = False) -> None:
-        """``whole``: memory begins at the entity's first event, so what is not remembered never happened."""
+    def __init__(
+        self, sessions: Mapping[str, tuple[int, int]] | None = None, *, whole: bool = False, doubtful: bool = False
+    ) -> None:
+        """``whole``: memory begins at the entity's first event, so what is not remembered never happened. ``doubtful``: what
+        happened before may not be committed yet.
+        """
         self.sessions: dict[str, tuple[int, int]] = dict(sessions or {})
         self._done: dict[str, tuple[bytes, bytes]] = {}
         self._cleared: set[str] = set()
         self._oldest: dict[str, int] = {}
         self._whole = whole
+        self._bytes = 0
+        self._unsettled = 0
+        self.doubtful = doubtful
 
     def judge(self, operation_id: str, digest: bytes) -> tuple[Verdict, bytes]:
         """What to do with an operation, and the reply where it is DONE."""
@@ -91,23 +103,41 @@ class OperationMemory:
 
     def record(self, operation_id: str, digest: bytes, reply: bytes, at_epoch_s: int) -> None:
         """The operation was done (or, on replay, had been)."""
-        self._done[operation_id] = (digest, reply)
+        self._remember(operation_id, digest, reply)
         self._cleared.discard(operation_id)
-        while len(self._done) > REMEMBERED:  # more than one over: what was looked up counts too
-            del self._done[next(iter(self._done))]
-            self._whole = False
+        self._let_go()
         parts = split(operation_id)
         if parts is not None:
             last = self.sessions.get(parts[0])
             if last is None or parts[1] > last[0]:
                 self.sessions[parts[0]] = (parts[1], at_epoch_s)
 
+    def settled(self) -> None:
+        """All that was recorded is committed."""
+        self._unsettled = 0
+        self.doubtful = False
+
+    def _remember(self, operation_id: str, digest: bytes, reply: bytes) -> None:
+        before = self._done.pop(operation_id, None)
+        self._bytes += len(reply) - (0 if before is None else len(before[1]))
+        self._done[operation_id] = (digest, reply)
+        self._unsettled += 1
+
+    def _let_go(self) -> None:
+        """Of the oldest, down to the bounds; more than one, for what was looked up counts too."""
+        while len(self._done) > REMEMBERED or (self._bytes > REMEMBERED_BYTES and len(self._done) > 1):
+            self.doubtful |= self._unsettled >= len(self._done)
+            _, reply = self._done.pop(next(iter(self._done)))
+            self._bytes -= len(reply)
+            self._whole = False
+
     def learn(self, asked: list[str], found: FoundOperations) -> None:
         """The answer to a look-up of ``asked``. Afterwards none of them is UNSURE."""
         if len(self._cleared) > REMEMBERED:
             self._cleared.clear()  # they failed and were not tried again; another look-up is the worst that comes of it
         for operation in found.operations:
-            self._done.setdefault(operation.operation_id, (operation.request_digest, operation.reply))
+            if operation.operation_id not in self._done:
+                self._remember(operation.operation_id, operation.request_digest, operation.reply)
         for operation_id in asked:
             if operation_id in self._done:
                 continue

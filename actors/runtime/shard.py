@@ -269,6 +269,8 @@ class Shard:
         self.spawn(self._prepare_and_go_on(cell, work, cell.loads))
 
     async def _prepare_and_go_on(self, cell: Cell, work: Work, loads: int) -> None:
+        if cell.operations.doubtful and work.operation is not None:  # the journal cannot tell yet
+            await self.commits.clean(cell.id)
         refusal = await self.prepare(cell, work)
         if cell.loads != loads or not cell.mailbox or cell.mailbox[0] is not work:
             return  # a recovery reloaded the cell meanwhile; it goes on from the mailbox
@@ -385,6 +387,8 @@ class Shard:
 
     def _apply(self, entry: Entry, decision: Decision, now: datetime) -> None:
         cell, work = entry.cell, entry.work
+        if not self.gate.is_dirty(cell.id):
+            cell.operations.settled()
         entry.reply = b"{}" if decision.reply is None else encode_json(decision.reply)
         entry.decision = decision
         entry.subscribes = decision.subscribe
@@ -403,7 +407,7 @@ class Shard:
             entry.alarms.append(Alarm(entity_id=cell.id, name=work.what.name, due_at=None))
         if decision.forget:  # as after a load: what a journal no longer has is not answered from memory
             known = {} if decision.forget == EVERYTHING else cell.operations.sessions
-            cell.operations = OperationMemory(known)
+            cell.operations = OperationMemory(known, doubtful=True)
         # What changed nothing is not in the journal. By a key it is remembered as long as the entity is live, for a retry would
         # else change what came after it; a session's are too many (pulses), and its client has the reply, or asks at once.
         if work.operation is not None and (entry.journal or split(work.operation) is None):

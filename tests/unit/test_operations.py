@@ -121,6 +121,45 @@ def test_memory_is_bounded_and_what_fell_out_is_looked_up(monkeypatch: pytest.Mo
     assert len(memory._done) == 3
 
 
+def test_large_replies_fall_out_by_their_bytes_and_the_newest_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operations, "REMEMBERED_BYTES", 100)
+    memory = OperationMemory(whole=True)
+    for n in range(1, 5):
+        memory.record(f"p:k-{n}", b"x", b"r" * 40, 0)
+    assert [memory.judge(f"p:k-{n}", b"x")[0] for n in (1, 2, 3, 4)] == [Verdict.UNSURE] * 2 + [Verdict.DONE] * 2
+    memory.record("p:k-5", b"x", b"r" * 1_000, 0)
+    assert memory.judge("p:k-5", b"x") == (Verdict.DONE, b"r" * 1_000)
+    assert len(memory._done) == 1
+    memory.record("p:k-6", b"x", b"", 0)
+    assert list(memory._done) == ["p:k-6"]
+    assert memory._bytes == 0
+
+
+def test_what_was_looked_up_counts_and_is_answered_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operations, "REMEMBERED_BYTES", 100)
+    memory = OperationMemory()
+    found = [RememberedOperation(operation_id=f"p:k-{n}", request_digest=b"x", reply=b"r" * 80) for n in (1, 2)]
+    memory.learn(["p:k-1", "p:k-2"], FoundOperations(operations=found, oldest={}, whole=True))
+    assert [memory.judge(f"p:k-{n}", b"x")[0] for n in (1, 2)] == [Verdict.DONE] * 2
+    memory.record("p:k-3", b"x", b"r", 0)
+    assert memory._bytes == 81
+
+
+def test_memory_is_doubtful_once_it_lets_go_of_what_may_not_be_committed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operations, "REMEMBERED", 2)
+    memory = OperationMemory(whole=True)
+    for n in (1, 2):
+        memory.record(f"p:k-{n}", b"x", b"r", 0)
+    memory.settled()
+    for n in (3, 4):
+        memory.record(f"p:k-{n}", b"x", b"r", 0)
+        assert not memory.doubtful
+    memory.record("p:k-5", b"x", b"r", 0)
+    assert memory.doubtful
+    memory.settled()
+    assert not memory.doubtful
+
+
 def test_a_checkpoint_keeps_the_counters_of_sessions_that_can_still_resume() -> None:
     memory = OperationMemory({"old": (4, 0)}, whole=False)
     memory.record("new:9", b"x", b"r", operations.SESSION_LIFE_S)

@@ -26,7 +26,7 @@ from fakes import (
     World,
 )
 
-from actors.runtime import activation, commits, effects, shard
+from actors.runtime import activation, commits, effects, operations, shard
 from actors.runtime.alarms import AlarmClock
 from actors.runtime.cell import EFFECTS_ALARM, Work
 from actors.runtime.entity import Address, AlarmFired, Caller, Effect, EffectDone
@@ -95,6 +95,23 @@ async def test_an_old_operation_behind_a_checkpoint_is_looked_up_once_and_answer
     assert await world.answer(Add(text="5"), "s:5") == {"offset": 5}
     assert world.store.looked_up == [["s:1"]]
     assert world.texts() == ["1", "2", "3", "4", "5"]
+
+
+async def test_a_retry_of_what_memory_let_go_of_before_its_commit_waits_for_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the journal would not know it, and it would be done twice."""
+    monkeypatch.setattr(operations, "REMEMBERED_BYTES", 20)
+    await world.answer(Read())
+    world.store.gate.clear()
+    asked = [world.ask(Add(text=text), f"s:{number}") for text, number in zip("abca", (1, 2, 3, 1), strict=True)]
+    await world.idle()
+    assert world.store.looked_up == []
+    world.store.gate.set()
+    await world.idle()
+    assert [world.result(cid) for cid in asked] == [{"offset": 1}, {"offset": 2}, {"offset": 3}, {"offset": 1}]
+    assert world.store.looked_up == [["s:1"]]
+    assert world.texts() == ["a", "b", "c"]
 
 
 async def test_what_comes_behind_a_look_up_keeps_its_place(world: World) -> None:

@@ -183,3 +183,14 @@ async def test_a_request_of_a_session_that_changed_nothing_is_decided_afresh(wor
     assert await world.answer(Join(), "s:11") == {"offset": 6}
     await world.answer(Add(text="f"), "s:12")
     assert await world.answer(Join(), "s:11") == {"offset": 7}
+
+
+async def test_what_was_asked_before_a_forgetting_that_is_not_committed_is_not_done_twice(world: World) -> None:
+    world.store.gate.clear()
+    asked = [world.ask(Add(text="x"), "k:k-x"), world.ask(Forget(most=1)), world.ask(Add(text="x"), "k:k-x")]
+    await world.idle()
+    world.store.gate.set()
+    await world.idle()
+    assert [world.result(cid) for cid in asked] == [{"offset": 6}, {}, {"offset": 6}]
+    await world.start()
+    assert await world.answer(Read()) == {"items": list("abcdex")}
