@@ -6,9 +6,10 @@ What cannot be heard as it was asked for is still made, another way, and ``Made.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Annotated, Final
 
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType, structs
 
 from actors.audio.bowl import RATIOS
 from actors.audio.recipe import AnyVoice, Binaural, Bowl, Chord, Pulse, Recipe, Sine
@@ -16,20 +17,26 @@ from actors.audio.values import (
     AUDIBLE_HZ,
     CARRIER_HZ,
     EARTH_YEAR_HZ,
+    FADE_S,
     MAX_VOLUME,
     SOLFEGGIO_HZ,
+    VOICES_MAX,
     AudioType,
     Duration,
+    Fade,
     Frequency,
     Level,
+    Position,
     Share,
 )
 from actors.runtime.codec import invalid
 from actors.runtime.entity import Struct
+from actors.runtime.errors import Invalid
 
 HEARD_HZ: Final = 20_000.0
 FREQUENCIES_MAX: Final = 32
 """Of one sound: each is a bowl, or has its share of a chord."""
+LAYERS_MAX: Final = 8
 DEFAULT_HZ: Final = 432.0
 SOLFEGGIO_DEFAULT_HZ: Final = 528.0
 BLESSING_HZ: Final = (7.83, 136.1, 528.0, 639.0, 741.0)
@@ -45,22 +52,53 @@ class Defaults(Struct, frozen=True, kw_only=True):
     max_volume: float = MAX_VOLUME
 
 
+Beat = Annotated[float, Meta(gt=0, le=100, description="Hz between the ears")]
+Frequencies = Annotated[tuple[Frequency, ...], Meta(max_length=FREQUENCIES_MAX)]
+
+
+class Layer(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A sound among others, by the names that clients use; a named sound is one as it stands. Of a binaural one a frequency is
+    the carrier.
+
+    Two cross over where one ends (``ends``, ``fade_out``) as the other begins (``begins``, ``fade_in``).
+    """
+
+    type: AudioType = "prayer_bowl"
+    frequency: Frequency | None = None
+    frequencies: Annotated[Frequencies, Meta(description="several, in place of `frequency`")] = ()
+    beat_frequency: Beat = 7.83
+    volume: Annotated[Share, Meta(description="its part of the whole's volume")] = 1.0
+    pure_sine: bool = False
+    prayer_bowl_mode: Annotated[bool | None, Meta(description="null: as of the whole")] = None
+    harmonic_strength: Share = 0.5
+    modulation_depth: Share = 0.0
+    begins: Annotated[Position, Meta(description="in seconds of the whole")] = 0.0
+    ends: Annotated[Position | None, Meta(description="null: with the whole")] = None
+    fade_in: Fade | UnsetType = UNSET
+    fade_out: Fade | UnsetType = UNSET
+
+
+Layers = Annotated[tuple[Layer, ...], Meta(max_length=LAYERS_MAX)]
+
+
 class Sound(Struct, frozen=True, kw_only=True):
     """What is asked for. ``frequencies`` where there are any, else ``frequency``, else the kind's own.
 
     Of a binaural sound a frequency is the carrier. ``pure_sine``, or a bowl without ``bowl_mode``: sines in place of bowls.
+    With ``layers`` it is those together, at the whole's ``level``, and what is said of one sound counts for nothing.
     """
 
     audio_type: AudioType = "prayer_bowl"
-    frequencies: Annotated[tuple[Frequency, ...], Meta(max_length=FREQUENCIES_MAX)] = ()
+    frequencies: Frequencies = ()
     frequency: Frequency | None = None
-    beat: Annotated[float, Meta(gt=0, le=100)] = 7.83
+    beat: Beat = 7.83
     duration_s: Duration = 300.0
     level: Level = 0.5
     pure_sine: bool = False
     bowl_mode: bool = True
     harmonic_strength: Share = 0.5
     modulation_depth: Share = 0.0
+    layers: Layers | UnsetType = UNSET
 
 
 class Made(Struct, frozen=True, kw_only=True):
@@ -74,10 +112,69 @@ class Made(Struct, frozen=True, kw_only=True):
 def made(sound: Sound, defaults: Defaults = Defaults()) -> Made:  # noqa: B008 - it is frozen
     """The recipe. Each frequency has an equal share of the level, so the sum is never limited.
 
-    Raises Invalid: ``volume`` above the server's own greatest, ``frequency`` of a carrier that cannot be heard.
+    Raises Invalid: ``volume`` above the server's own greatest, ``frequency`` of a carrier that cannot be heard, ``layers`` that
+    are never there.
     """
     if sound.level > defaults.max_volume:
         raise invalid("volume", f"at most {defaults.max_volume:g} (MAX_VOLUME)")
+    return _layered(sound, sound.layers, defaults) if sound.layers else _alone(sound, defaults)
+
+
+def _layered(sound: Sound, layers: Sequence[Layer], defaults: Defaults) -> Made:
+    loudest = _loudest(layers, sound.duration_s)
+    found = [_layer(sound, layer, max(loudest, 1.0), defaults, f"layers[{n}]") for n, layer in enumerate(layers)]
+    frequencies = tuple(hz for each in found for hz in each.frequencies)
+    if len(frequencies) > VOICES_MAX:
+        raise invalid("layers", f"at most {VOICES_MAX} frequencies together")
+    notes = [note for each in found for note in each.notes]
+    if loudest > 1:
+        notes.append(f"the layers' volumes add up to {loudest:g}: each has 1/{loudest:g} of its own")
+    recipe = Recipe(voices=tuple(voice for each in found for voice in each.recipe.voices), duration_s=sound.duration_s)
+    return Made(recipe=recipe, notes=tuple(dict.fromkeys(notes)), frequencies=tuple(dict.fromkeys(frequencies)))
+
+
+def _layer(sound: Sound, layer: Layer, loudest: float, defaults: Defaults, path: str) -> Made:
+    """A layer alone, in its place."""
+    if layer.begins >= sound.duration_s:
+        raise invalid(f"{path}.begins", f"the sound ends at {sound.duration_s:g} s")
+    if layer.ends is not None and layer.ends <= layer.begins:
+        raise invalid(f"{path}.ends", f"it begins at {layer.begins:g} s")
+    one = Sound(
+        audio_type=layer.type,
+        frequencies=layer.frequencies,
+        frequency=layer.frequency,
+        beat=layer.beat_frequency,
+        duration_s=sound.duration_s,
+        level=sound.level * layer.volume / loudest,
+        pure_sine=layer.pure_sine,
+        bowl_mode=sound.bowl_mode if layer.prayer_bowl_mode is None else layer.prayer_bowl_mode,
+        harmonic_strength=layer.harmonic_strength,
+        modulation_depth=layer.modulation_depth,
+    )
+    try:
+        found = _alone(one, defaults)
+    except Invalid as wrong:
+        raise invalid(f"{path}.{wrong.errors[0].path}", wrong.errors[0].message) from None
+    placed = {"begins_s": layer.begins, "ends_s": layer.ends, "fade_in_s": layer.fade_in, "fade_out_s": layer.fade_out}
+    voices = tuple(structs.replace(voice, **placed) for voice in found.recipe.voices)
+    return structs.replace(found, recipe=structs.replace(found.recipe, voices=voices))
+
+
+def _loudest(layers: Sequence[Layer], duration_s: float) -> float:
+    """The greatest sum of volumes at any time. A layer counts from the middle of its fade to the middle of its fade: of two
+    that cross over one counts."""
+    edges = []
+    for layer in layers:
+        rising, falling = (FADE_S if isinstance(fade, UnsetType) else fade for fade in (layer.fade_in, layer.fade_out))
+        ends = duration_s if layer.ends is None else min(layer.ends, duration_s)
+        begins, over = layer.begins + rising / 2, ends - falling / 2
+        middle = (layer.begins + ends) / 2
+        edges += [(min(begins, middle), 1, layer.volume), (max(over, middle), 0, -layer.volume)]
+    sums = list(accumulate(volume for _, _, volume in sorted(edges)))
+    return round(max(sums), 9)
+
+
+def _alone(sound: Sound, defaults: Defaults) -> Made:
     frequencies = _frequencies(sound, defaults)
     heard = tuple(each for each in frequencies if each >= AUDIBLE_HZ)
     felt = tuple(each for each in frequencies if each < AUDIBLE_HZ)

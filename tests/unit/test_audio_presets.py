@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from actors.audio.presets import BLESSING_HZ, PRESETS, Defaults, Sound, made
+from actors.audio.presets import BLESSING_HZ, LAYERS_MAX, PRESETS, Defaults, Layer, Sound, made
 from actors.audio.recipe import Binaural, Bowl, Chord, Pulse, Recipe, Sine
 from actors.audio.render import render
 from actors.audio.values import MAX_VOLUME
@@ -117,3 +117,58 @@ def test_a_preset_is_what_it_says_and_sounds(name: str) -> None:
         harmonic_strength=preset.harmonic_strength,
     )
     assert 0.1 < np.abs(render(made(sound).recipe, 0, 44_100)).max() <= np.float32(MAX_VOLUME)
+
+
+def test_layers_sound_together_at_the_level_of_the_whole() -> None:
+    layers = (
+        Layer(frequency=136.1),
+        Layer(type="binaural", frequency=200.0, beat_frequency=6.0, volume=0.5),
+        Layer(type="chord", frequencies=(264.0, 330.0), volume=0.5),
+    )
+    found = made(Sound(layers=layers, level=0.6))
+    assert kinds(found.recipe) == [Bowl, Binaural, Chord]
+    assert [voice.level for voice in found.recipe.voices] == pytest.approx([0.3, 0.15, 0.15])
+    assert found.frequencies == (136.1, 200.0, 264.0, 330.0)
+    assert "headphones" in found.notes[0]
+    assert found.notes[-1] == "the layers' volumes add up to 2: each has 1/2 of its own"
+    assert np.abs(render(found.recipe, 0, 44_100)).max() <= 0.6
+
+
+def test_two_named_sounds_cross_over_and_neither_is_softer_for_it() -> None:
+    bowl, sine = (msgspec.convert(msgspec.to_builtins(PRESETS[name]), Layer) for name in ("bowl", "pure-sine"))
+    first = msgspec.structs.replace(bowl, volume=1.0, ends=6.0, fade_out=2.0)
+    then = msgspec.structs.replace(sine, volume=1.0, begins=4.0, fade_in=2.0)
+    found = made(Sound(layers=(first, then), level=0.4, duration_s=10.0))
+    assert [voice.level for voice in found.recipe.voices] == [0.4, 0.4]
+    assert found.notes == ()
+    samples = np.abs(render(found.recipe, 0, 441_000)[:, 0])
+    assert samples.max() <= 0.4 + 1e-6, "also where both sound"
+    assert samples[7 * 44_100 : 9 * 44_100].max() == pytest.approx(0.4, abs=1e-4)
+    alone = render(made(Sound(level=0.4)).recipe, 0, 3 * 44_100)
+    assert np.array_equal(render(found.recipe, 0, 3 * 44_100), alone), "the bowl before it begins to fade"
+
+
+def test_a_layer_is_a_bowl_or_not_as_the_whole_is() -> None:
+    layers = (Layer(), Layer(prayer_bowl_mode=True))
+    assert kinds(made(Sound(layers=layers, bowl_mode=False)).recipe) == [Sine, Bowl]
+
+
+@pytest.mark.parametrize(
+    ("layers", "path"),
+    [
+        ((Layer(), Layer(begins=300.0)), "layers[1].begins"),
+        ((Layer(begins=5.0, ends=5.0),), "layers[0].ends"),
+        ((Layer(type="binaural", frequency=10.0),), "layers[0].frequency"),
+        ((Layer(frequencies=(100.0,) * 32),) * 3, "layers"),
+    ],
+)
+def test_layers_that_cannot_be_heard_are_refused_by_their_place(layers: tuple[Layer, ...], path: str) -> None:
+    with pytest.raises(Invalid) as wrong:
+        made(Sound(layers=layers))
+    assert [each.path for each in wrong.value.errors] == [path]
+
+
+def test_there_are_at_most_eight_layers() -> None:
+    with pytest.raises(Invalid):
+        from_wire(Sound, {"layers": [{}] * (LAYERS_MAX + 1)})
+    assert len(from_wire(Sound, {"layers": [{}] * LAYERS_MAX}).layers) == LAYERS_MAX  # type: ignore[arg-type]
