@@ -121,7 +121,7 @@ class Queries(Protocol):
     async def auth_session(self, token_hash: bytes) -> Any:
         """The login of a token, or None."""
 
-    async def spaces(self, viewer: str, limit: int, before: str | None, q: str | None) -> Any:
+    async def spaces(self, viewer: str, limit: int, before: str | None, q: str | None, joined: bool) -> Any:
         """Spaces that the viewer may know of."""
 
     async def resolve(self, scope: str, name: str) -> Any:
@@ -541,7 +541,7 @@ class Gateway:
         if self.playouts is None:
             module = await asyncio.to_thread(import_module, "server.sound.playouts")
             if self.playouts is None:  # another may have come meanwhile
-                self.playouts = module.Playouts(self.settings.playouts)
+                self.playouts = module.Playouts(self.settings.playouts, lifted=self.settings.lab)
         return self.playouts
 
     def unlisten(self, outbox: Outbox, kind: str, entity: str) -> None:
