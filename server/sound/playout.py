@@ -226,6 +226,13 @@ class Playout:
         body |= {"position_s": payload.frame / FRAMES_PER_S, "at": datetime.fromtimestamp(at_s, UTC)}
         return text_frame(orjson.dumps(body, option=orjson.OPT_UTC_Z))
 
+    def say(self, event: str, fields: dict[str, Any]) -> None:
+        """An unnumbered push of the session's stream to all who listen."""
+        body = {"type": "event", "stream": self._name, "event": event} | fields
+        frame = text_frame(orjson.dumps(body))
+        for outbox in self.listeners:
+            outbox.put(frame)
+
     def _push_spectrum(self, frame: bytes) -> None:
         for outbox, wanted in self.listeners.items():
             if wanted:

@@ -36,7 +36,7 @@ async def _listen(connection: Connection, request: protocol.AudioListen) -> None
     gateway, caller = connection.gateway, connection.caller
     assert caller is not None
     playouts = await gateway.sound()
-    playouts.check(request.session, request.codec)
+    playouts.check(request.codec)
     member = await as_member(gateway, caller, request.session)
     if connection.closing:
         return
@@ -56,7 +56,8 @@ def _heard(connection: Connection, request: protocol.AudioListen, playouts: Play
         state = _session_of(message.body)
         try:
             playout = playouts.listen(connection.outbox, state, request.codec, spectrum=request.spectrum)
-        except SanghaError as failure:  # others came while this one was asked
+        except SanghaError as failure:  # there is no room
+            connection.not_following(str(Address(KIND, state.id)))  # the shard, which counts it already, is told
             connection.refuse(request.id, failure)
         else:
             connection.reply(request.id, msgspec.json.encode(_listening(playout)))

@@ -285,6 +285,13 @@ class SoundSpectrum(Struct, kw_only=True):
     at: Annotated[datetime, Meta(description="when that sounds, by the server's clock")]
 
 
+class Unheard(Struct, kw_only=True):
+    """The session runs, and there is no room to render it here: it is heard as soon as there is."""
+
+    code: Literal["full"]
+    message: str
+
+
 class Unfollowed(Struct, kw_only=True):
     """This session could not follow the stream again that it named in ``resume``; ``reason`` is an error code."""
 
@@ -347,7 +354,7 @@ EVENTS: Final[Mapping[str, Mapping[str, Any]]] = {
 LIVE: Final[Mapping[str, type]] = {"presence": Presence, "coherence": Agreement, "ritual_progress": RitualProgress}
 """Unnumbered, of spaces: how things are now. Their fields stand in the push itself."""
 
-SOUND: Final[Mapping[str, type]] = {"spectrum": SoundSpectrum}
+SOUND: Final[Mapping[str, type]] = {"spectrum": SoundSpectrum, "unheard": Unheard}
 """Unnumbered, of audio sessions. Sound itself comes as binary frames: ``server.sound.frames``."""
 
 UNNUMBERED: Final[Mapping[str, Mapping[str, type]]] = {"space": LIVE, "audio_session": SOUND}

@@ -445,6 +445,9 @@ class Connection:
     def following(self, table: StreamTable, message: Following) -> None:
         """The shard counts this session among the stream's followers, as of an offset."""
         name, after = f"{table.kind}:{message.entity}", None
+        if table.kind == "audio_session" and name not in self.streams:  # there was no room to hear it
+            self.gateway.router.link(Address(table.kind, message.entity)).send(Unfollow(message.entity, self.session))
+            return
         if message.snapshot is not None:
             self.write(protocol.snapshot(message.snapshot, "joined"))
         elif self._wanted is not None:

@@ -288,15 +288,36 @@ async def _unread(w: World) -> socket.socket:
     return raw
 
 
-async def test_a_gateway_that_renders_enough_says_so_before_it_asks() -> None:
+async def test_who_would_hear_what_there_is_no_room_for_is_refused_and_follows_nothing() -> None:
     async with sounding(playouts=1) as (w, sessions), w.socket() as client:
-        sessions.put(a_session(OTHER))
+        sessions.put(running(a_session(OTHER), in_s=-5))
+        sessions.put(running(sessions.states[SESSION], in_s=-5))
         await client.auth(token="t")
         assert code_of(await ask(client, "audio.listen", session=SESSION)) == "ok"
         assert code_of(await ask(client, "audio.listen", session=SESSION)) == "ok"
         assert code_of(await ask(client, "audio.listen", session=OTHER)) == "full"
+        await until(lambda: not sessions.followers[OTHER])
+        (connection,) = w.gateway._connections
+        assert f"audio_session:{OTHER}" not in connection.streams
         await ask(client, "audio.unlisten", session=SESSION)
         assert code_of(await ask(client, "audio.listen", session=OTHER)) == "ok"
+        assert await frames(client, 2)
+
+
+async def test_who_waits_for_room_is_told_and_hears_it_from_then_on() -> None:
+    async with sounding(playouts=1) as (w, sessions), w.socket() as client:
+        sessions.put(a_session(OTHER))
+        await client.auth(token="t")
+        numbers = {}
+        for session in (SESSION, OTHER):
+            numbers[session] = (await ask(client, "audio.listen", session=session))["result"]["stream"]
+            sessions.put(running(sessions.states[session], in_s=-5))
+        told = await pushed(client, "unheard")
+        assert (told["stream"], told["code"]) == (f"audio_session:{OTHER}", "full")
+        assert "renders 1 streams" in told["message"]
+        sessions.put(paused(sessions.states[SESSION]))
+        while (frame := (await frames(client, 1))[0]).stream != numbers[OTHER]:
+            assert frame.stream == numbers[SESSION]
 
 
 async def test_pings_tell_the_time_to_the_microsecond(here: Here) -> None:
