@@ -156,7 +156,7 @@ class VajraSocket:
             self._refuse(RateLimited(f"more than {rate:g} requests a second"))
             return
         match self._dialect.received(data):
-            case vajra.Wrong(frame=frame):
+            case vajra.Wrong(frame=frame) | vajra.Alive(frame=frame):
                 connection.write(frame)
             case vajra.NotOurs():
                 self._native = data

@@ -215,6 +215,17 @@ async def test_a_drain_closes_it_with_1001_and_no_word_of_ours(w: SoundWorld) ->
 # --- what it says ----------------------------------------------------------------------------------------------------
 
 
+async def test_the_published_client_asks_whether_it_is_heard(w: SoundWorld) -> None:
+    async with w.socket() as client:
+        assert await client.receive() == CONNECTED
+        await client.send(type="ping")
+        assert await receive(client, "pong") == {"type": "pong"}
+        await client.send(type="dance")
+        told = await receive(client, "error")
+        assert told["message"] == told["error"] == "unknown type 'dance'"
+        await receive(client, "realtime_data")
+
+
 async def test_what_is_no_json_is_told_in_the_seeds_words_and_the_socket_stays(w: SoundWorld) -> None:
     """Also as the first frame, where silence would have been Vajra's; and more often than the native dialect would bear."""
     async with w.socket() as client:

@@ -13,7 +13,17 @@ from actors.audio.timeline import Timeline
 from actors.audio_session.replies import AudioSession
 from actors.runtime.errors import NotFound
 from server.ws.dialects import vajra
-from server.ws.dialects.vajra import Moment, NotOurs, Sounding, StartSession, StopSession, SubscribeAudio, Vajra, Wrong
+from server.ws.dialects.vajra import (
+    Alive,
+    Moment,
+    NotOurs,
+    Sounding,
+    StartSession,
+    StopSession,
+    SubscribeAudio,
+    Vajra,
+    Wrong,
+)
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, 250_000, tzinfo=UTC)
 ID = "aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa"
@@ -33,6 +43,11 @@ def session(**fields: Any) -> AudioSession:
 
 def said(**fields: Any) -> bytes:
     return json.dumps(fields).encode()
+
+
+def error(message: str, code: str) -> dict[str, Any]:
+    """As the seed has it, and as the published client shows it."""
+    return {"type": "error", "error": message, "message": message, "code": code, "retryable": False}
 
 
 def keys(dialect: Vajra) -> list[str]:
@@ -70,6 +85,7 @@ STEPS: dict[str, Callable[[Vajra], Any]] = {
     "stop": lambda dialect: dialect.received(said(type="stop_session", session_id=ID)),
     "garbage": lambda dialect: dialect.received(b"what?"),
     "unknown": lambda dialect: dialect.received(said(type="dance")),
+    "ping": lambda dialect: dialect.received(said(type="ping")),
     "auth": lambda dialect: dialect.received(said(id=1, type="auth", token="t")),
 }
 
@@ -86,6 +102,8 @@ def test_in_any_order_frames_follow_from_what_was_said(undecided: bool) -> None:
                 assert isinstance(outcome, NotOurs if native else Wrong), order
             elif step in ("garbage", "unknown"):
                 assert isinstance(outcome, Wrong), order
+            elif step == "ping":
+                assert isinstance(outcome, Alive), order
             elif step in ("start", "stop"):
                 assert outcome == (StartSession if step == "start" else StopSession)(session=ID), order
             seen.add(step)
@@ -94,6 +112,16 @@ def test_in_any_order_frames_follow_from_what_was_said(undecided: bool) -> None:
 
 
 # --- what it says ----------------------------------------------------------------------------------------------------
+
+
+def test_the_published_clients_ping_is_answered_and_decides_nothing() -> None:
+    dialect = Vajra(undecided=True)
+    outcome = dialect.received(said(type="ping"))
+    assert isinstance(outcome, Alive)
+    assert json.loads(outcome.frame) == {"type": "pong"}
+    assert dialect.received(said(id=1, type="auth", token="t")) == NotOurs()
+    assert not vajra.begins(said(type="ping"))
+    assert not isinstance(Vajra(undecided=True).received(said(id=1, type="ping")), Alive)  # a native one
 
 
 def test_what_is_no_json_gets_the_seeds_own_words() -> None:
@@ -118,7 +146,7 @@ def test_what_is_no_json_gets_the_seeds_own_words() -> None:
 def test_what_is_no_message_of_this_dialect_is_told(data: bytes, message: str) -> None:
     outcome = Vajra(undecided=True).received(data)
     assert isinstance(outcome, Wrong)
-    assert json.loads(outcome.frame) == {"error": message, "code": "bad_request", "retryable": False}
+    assert json.loads(outcome.frame) == error(message, "bad_request")
 
 
 @pytest.mark.parametrize("wrong", [None, 7, "", "none", ["x"], {"a": 1}, ID[:-1], True])
@@ -126,8 +154,7 @@ def test_a_session_is_named_by_its_uuid(wrong: Any) -> None:
     for word in ("start_session", "stop_session"):
         outcome = Vajra(undecided=True).received(said(type=word, session_id=wrong))
         assert isinstance(outcome, Wrong)
-        told = {"error": "session_id must be the UUID of a session", "code": "invalid", "retryable": False}
-        assert json.loads(outcome.frame) == told
+        assert json.loads(outcome.frame) == error("session_id must be the UUID of a session", "invalid")
 
 
 def test_a_session_is_the_same_however_its_uuid_is_written() -> None:
@@ -144,8 +171,8 @@ def test_a_first_frame_is_of_this_dialect_by_its_word(data: bytes, ours: bool) -
 
 
 def test_an_error_of_ours_keeps_its_code_beside_the_dialects_form() -> None:
-    told = {"error": "there is no such session", "code": "not_found", "retryable": False}
-    assert json.loads(vajra.error(NotFound("there is no such session"))) == told
+    failure = NotFound("there is no such session")
+    assert json.loads(vajra.error(failure)) == error("there is no such session", "not_found")
 
 
 # --- what it gets ----------------------------------------------------------------------------------------------------

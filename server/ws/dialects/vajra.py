@@ -5,9 +5,11 @@ Two clients speak it (domain.md, "Vajra.Stream's own client"). The published one
 but ``audio_spectrum``, after ``subscribe_audio``. Who was silent and then subscribes gets both.
 
 What is sent keeps the dialect's own forms: ``realtime_data`` has epoch seconds, ``audio_spectrum`` the seed's naive ISO time (of
-the server's own zone), an error is ``{"error": …}`` and leaves the socket open. Where there is a code, it stands beside.
+the server's own zone), an error leaves the socket open and says what is wrong twice: as ``error``, where the seed has it, and as
+``message`` of the type ``error``, which the published client shows. Where there is a code, it stands beside.
 
-A socket is *undecided* until it says one of ``WORDS``: then ``auth`` is a native client's, which was slow to say it.
+A socket is *undecided* until it says one of ``WORDS``: then ``auth`` is a native client's, which was slow to say it. The
+published client's ``ping`` decides nothing: a native one has an ``id``.
 """
 
 from __future__ import annotations
@@ -56,13 +58,19 @@ class NotOurs(Struct, frozen=True):
     """It is a native client after all."""
 
 
+class Alive(Struct, frozen=True, kw_only=True):
+    """The published client asks every 30 s whether it is heard; ``frame`` says so."""
+
+    frame: bytes
+
+
 class Wrong(Struct, frozen=True, kw_only=True):
     """Nothing that can be done; ``frame`` says so."""
 
     frame: bytes
 
 
-Intent = SubscribeAudio | StartSession | StopSession | NotOurs | Wrong
+Intent = SubscribeAudio | StartSession | StopSession | Alive | NotOurs | Wrong
 
 
 class Vajra:
@@ -90,6 +98,8 @@ class Vajra:
         word = value.get("type") if type(value) is dict else None
         if word == "auth" and self._undecided:
             return NotOurs()
+        if word == "ping" and "id" not in value:
+            return Alive(frame=PONG)
         if type(word) is not str or word not in WORDS:
             return Wrong(frame=refusal(_not_a_word(value, word), "bad_request"))
         self._undecided = False
@@ -186,7 +196,8 @@ def shown(session: AudioSession, at: datetime) -> dict[str, Any]:
 
 def refusal(message: str, code: str, *, retryable: bool = False) -> bytes:
     """An error, in the dialect's form."""
-    return orjson.dumps({"error": message, "code": code, "retryable": retryable})
+    told = {"type": "error", "error": message, "message": message}
+    return orjson.dumps(told | {"code": code, "retryable": retryable})
 
 
 def error(failure: SanghaError) -> bytes:
@@ -195,5 +206,6 @@ def error(failure: SanghaError) -> bytes:
 
 
 CONNECTED: Final = b'{"type":"connection_status","status":"connected"}'
+PONG: Final = b'{"type":"pong"}'
 INVALID: Final = b'{"error":"Invalid JSON message"}'
 """The seed's own words, and no others."""
