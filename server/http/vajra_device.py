@@ -33,6 +33,7 @@ TAG: Final = "Vajra audio"
 BASE: Final = "/api/v1/audio"
 _VOICES: Final = uuid.UUID("0f6b7a53-55c5-5a0e-8f4e-6e1cf6a0c7d1")
 _FULL: Final = 32_767
+JSON: Final = "application/json"
 
 Named = Annotated[DeviceName, Meta(description="as `devices` lists it, or its index there")]
 Samples = Annotated[
@@ -82,9 +83,9 @@ class Playing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Stopped(msgspec.Struct, frozen=True, kw_only=True):
-    """It fades out."""
+    """It fades out. ``success`` for the published client, which takes any other word for a failure."""
 
-    status: Literal["stopped"] = "stopped"
+    status: Literal["stopped", "success"]
     device: DeviceState
 
 
@@ -207,7 +208,13 @@ async def stop(request: web.Request) -> web.Response:
     practitioner = await _practitioner(request)
     body = await body_of(request, StopBody) if request.can_read_body else StopBody()
     voice = None if isinstance(body.voice, UnsetType) else body.voice
-    return _answer(Stopped(device=await _asked(request, practitioner, body.device, c.Stop(voice=voice))))
+    device = await _asked(request, practitioner, body.device, c.Stop(voice=voice))
+    return _answer(Stopped(status="success" if _is_published(request) else "stopped", device=device))
+
+
+def _is_published(request: web.Request) -> bool:
+    """Whether it is how the published client stops: it announces JSON and sends none. The seed's announces nothing."""
+    return request.content_type == JSON and not request.can_read_body
 
 
 async def volume(request: web.Request) -> web.Response:
@@ -283,7 +290,8 @@ OPERATIONS: Final = (
         path=f"{BASE}/stop",
         handler=stop,
         summary="Stop what one plays",
-        description="All of the caller's on that device, their sessions' too; or one voice.",
+        description="All of the caller's on that device, their sessions' too; or one voice. `status` is `success` where a request"
+        " of the type `application/json` has no body, as Vajra.Stream's own client sends it.",
         tag=TAG,
         body=StopBody,
         reply=Stopped,

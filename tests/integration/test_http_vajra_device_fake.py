@@ -95,6 +95,9 @@ async def test_the_published_client_plays_what_it_generated(http: httpx.AsyncCli
     assert (await http.get("/status")).json()["is_playing"], "only one's own is stopped"
     assert (await http.post("/stop")).json()["status"] == "stopped"
     assert not (await http.get("/status")).json()["is_playing"]
+    its_own = {"Content-Type": "application/json"}
+    assert (await http.post("/stop", headers=its_own)).json()["status"] == "success"
+    assert (await http.post("/stop", json={})).json()["status"] == "stopped"
 
 
 async def test_the_seeds_client_plays_samples_one_sound_at_a_time(http: httpx.AsyncClient, shards: Shards) -> None:
