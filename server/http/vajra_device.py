@@ -214,7 +214,7 @@ async def stop(request: web.Request) -> web.Response:
 
 def _is_published(request: web.Request) -> bool:
     """Whether it is how the published client stops: it announces JSON and sends none. The seed's announces nothing."""
-    return request.content_type == JSON and not request.can_read_body
+    return request.content_type == JSON and not request.body_exists
 
 
 async def volume(request: web.Request) -> web.Response:
