@@ -203,18 +203,28 @@ def listen(
     sessions: Annotated[int, typer.Option(min=1, help="Audio sessions among which they are spread.")] = 1,
     codec: Annotated[str, typer.Option(help="pcm or opus.")] = "pcm",
     seconds: Seconds = 10.0,
+    processes: Annotated[int | None, typer.Option(min=1, help="Of listeners (default: one for each 1,000).")] = None,
+    beside: Annotated[bool, typer.Option("--beside", help="Then once more, beside the load of fanout.")] = False,
+    rooms: Rooms = 50,
+    members: Members = 12,
+    rate: Rate = 1.0,
     port: Port = None,
     data_dir: DataDir = None,
     json: AsJson = False,
 ) -> None:
-    """Sound to many: frames lost or too late, jitter, CPU of the server."""
+    """Sound to many: how late frames come, what is lost, CPU of gateways and actors; --beside with --rooms, --members, --rate."""
     from server.bench import listen as bench
 
     settings = read_settings(data_dir=data_dir)
     trusted = find_server(settings, port).ssl or True
     url, pids = _target(port, data_dir)
+
+    async def status() -> Mapping[str, Any]:
+        return await asyncio.to_thread(find_topology, settings, port)
+
     work = bench.run(
-        url, pids=pids, listeners=listeners, sessions=sessions, codec=codec, seconds=seconds, ssl=trusted,
+        url, pids=pids, status=status, listeners=listeners, sessions=sessions, codec=codec, seconds=seconds,
+        processes=processes, beside=bench.Load(rooms, members, rate) if beside else None, ssl=trusted,
         console=_console(json),
     )  # fmt: skip
     _finish(work, json)

@@ -74,11 +74,13 @@ async def run(
     rate_per_s: float = 1.0,
     seconds: float = 8.0,
     warmup_s: float = 2.0,
+    began: asyncio.Event | None = None,
     console: Console | None = None,
 ) -> dict[str, Any]:
     """Load the server at ``url`` and measure it; ``pids`` are the roots of its process trees. Prints a table, returns it.
 
-    ``rate_per_s`` is each member's. Raises ClientError where someone could not enter or picows is missing.
+    ``rate_per_s`` is each member's. ``began`` is set where the warm-up is over and it is measured.
+    Raises ClientError where someone could not enter or picows is missing.
     """
     from server.bench.lean import fill
 
@@ -92,6 +94,8 @@ async def run(
         await asyncio.sleep(warmup_s)
         cpu0, own_cpu0, start = cpu_s(pids), time.process_time(), time.perf_counter()
         tally.on = True
+        if began is not None:
+            began.set()
         await asyncio.sleep(seconds)
         tally.on = False
         elapsed_s, used_s = time.perf_counter() - start, cpu_s(pids) - cpu0

@@ -4,17 +4,23 @@ import io
 import os
 from typing import cast
 
+import numpy as np
 import pytest
 from rich.console import Console
 
 from actors.runtime.errors import RitualFailed, SanghaError
 from server.bench import rituals, show
 from server.bench.connections import PER_SOURCE, source_address
+from server.bench.ears import Ear
+from server.bench.ears import Tally as Heard
 from server.bench.fanout import Tally, leading_number
+from server.bench.listen import Heard as AllHeard
+from server.bench.listen import figures_of
 from server.bench.processes import cpu_s, kernel_buffers_kb, private_kb, tree
 from server.bench.recovery import compare, shard_pid
 from server.client import Client
 from server.client_events import ClientError
+from server.sound.frames import AHEAD_MS, CODECS, pack
 
 
 def test_acknowledged_messages_are_lost_where_the_history_has_another_or_none() -> None:
@@ -95,3 +101,31 @@ async def test_runs_that_fail_are_counted_apart_from_those_that_are_measured() -
     assert (len(load.latencies_ms), load.failed, load.enough.is_set()) == (1, 2, True)
     with pytest.raises(ClientError, match="2 failed"):
         rituals._figures("dance", 1, [], 2, 1.0, 1.0)
+
+
+async def test_an_ear_counts_gaps_and_how_late_each_frame_is() -> None:
+    """It reads a header's numbers where ``pack`` has put them."""
+    codec, tally = CODECS["opus"], Heard(CODECS["opus"].rate)
+    ear = Ear(tally, "token", "session", "opus")
+    ear.ready.cancel()
+    ear.count(1000.0)  # its position 0 sounds then
+    tally.begin()
+    assert ear.silent
+    for frame, seq in ((50, 7), (51, 8), (55, 12)):
+        ear.heard(memoryview(pack(codec, 1, seq, frame * codec.frame_samples, 0, b"sound")), 1000.0 + frame / 50)
+    counted = tally.end(int(ear.silent))
+    assert [counted[name] for name in ("frames", "lost", "bytes", "silent")] == [3, 3, 3 * 29, 0]
+    assert list(tally.late) == pytest.approx([AHEAD_MS / 1000] * 3, abs=1e-6)
+    ear.count(1000.0)
+    tally.begin()
+    assert (ear.silent, len(tally.late), tally.lost) == (True, 0, 0)
+
+
+def test_what_was_heard_is_told_by_its_loss_and_lateness() -> None:
+    late = np.repeat(np.array([0.001, 0.300], dtype=np.float32), [98, 2])
+    figures = figures_of(AllHeard(late, lost=100, bytes=1_000_000, silent=0, cores=0.5, seconds=2.0))
+    assert (figures["frames_per_s"], figures["mbit_per_s"]) == (50, 4.0)
+    assert (figures["lost_percent"], figures["too_late_percent"]) == (50.0, 2.0)
+    assert [figures[f"late_ms_{which}"] for which in ("p50", "p99", "max")] == [1.0, 300.0, 300.0]
+    with pytest.raises(ClientError, match="2 listeners"):
+        figures_of(AllHeard(late, lost=0, bytes=0, silent=2, cores=0.5, seconds=2.0))
