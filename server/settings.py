@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from actors.audio.values import MAX_VOLUME, SAMPLE_RATE
 from server.http.forwarded import Trusted
+from server.http.origins import LOCAL_ORIGINS
 from server.listening import Listen, all_of, is_loopback
 
 PLACEMENT: Final = re.compile(r"own|shared:[1-9][0-9]{0,3}")
@@ -57,10 +58,10 @@ class Settings(BaseSettings):
     public_urls: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="the server's own origins, comma-separated"
     )
-    allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
-        (),
+    allowed_origins: Annotated[tuple[str, ...] | None, NoDecode] = Field(
+        None,
         validation_alias=AliasChoices("allowed_origins", "SANGHA_ALLOWED_ORIGINS", "BACKEND_CORS_ORIGINS"),
-        description="other origins that browsers may come from, comma-separated",
+        description="other origins that browsers may come from, comma-separated; unset, ports 3000 and 5173 of local_user",
     )
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="addresses and CIDRs of proxies whose forwarded headers count, comma-separated"
@@ -198,7 +199,7 @@ class Settings(BaseSettings):
         description="ceiling of every volume, linear peak; at most 0.8 (-1.94 dBFS)",
     )
     audio_renders: int = Field(
-        32, ge=1, le=1_000, description="sounds that a gateway streams or answers over HTTP at once"
+        32, ge=1, le=1_000, description="files of sound that a gateway streams over HTTP at once; 4 of one practitioner"
     )
     prayer_bowl_mode: bool = Field(
         True,
@@ -377,6 +378,11 @@ class Settings(BaseSettings):
     def addresses(self) -> list[Listen]:
         """Where to listen, the main address first. Raises ValueError."""
         return all_of(self.host, self.port, self.listen)
+
+    @property
+    def foreign_origins(self) -> tuple[str, ...]:
+        """Origins that browsers may come from beside the server's own."""
+        return (LOCAL_ORIGINS if self.local_user else ()) if self.allowed_origins is None else self.allowed_origins
 
     @property
     def silence_is_vajra(self) -> bool:

@@ -80,7 +80,7 @@ def build(gateway: Gateway) -> web.Application:
     settings = gateway.settings
     app = web.Application(middlewares=[front], client_max_size=settings.request_body_bytes)
     app[GATEWAY] = gateway
-    app[ORIGINS] = Origins(settings.public_urls, settings.allowed_origins)
+    app[ORIGINS] = Origins(settings.public_urls, settings.foreign_origins)
     app[TRUSTED] = Trusted(settings.trusted_proxies)
     app.on_response_prepare.append(dress)
     app[vajra_visuals.STUDIO] = Studio()

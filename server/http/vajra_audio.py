@@ -6,7 +6,6 @@ Nothing is kept: a sound is its query. ``POST generate`` says where to stream wh
 from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal
-from urllib.parse import urlencode
 
 import msgspec
 import orjson
@@ -14,7 +13,13 @@ from aiohttp import web
 from msgspec import UNSET, Meta, UnsetType
 
 from actors.audio import spectrum as spectra
-from actors.audio.presets import FREQUENCIES_MAX, HEARD_HZ, PRESETS, Defaults, Made, Preset, Sound, made
+from actors.audio.presets import (
+    HEARD_HZ,
+    LAYERS_MAX,
+    PRESETS,
+    Made,
+    Preset,
+)
 from actors.audio.recipe import Binaural, Recipe
 from actors.audio.render import frames_of, render
 from actors.audio.values import (
@@ -24,68 +29,18 @@ from actors.audio.values import (
     LIST_MAX_S,
     SAMPLE_RATE,
     SOLFEGGIO_HZ,
-    AudioType,
-    Duration,
-    Frequency,
-    Level,
-    Position,
-    Share,
 )
 from actors.runtime.codec import invalid
 from server.audio_devices import devices_of
-from server.http.api import Example, Operation, body_of, given_in, query_of, routes_of
+from server.http.api import Example, Operation, body_of, query_of, routes_of
 from server.http.context import auth_session, gateway_of, idempotency_key, json_response
-from server.http.contract import STORAGE, at_most
-from server.http.vajra_rendering import places_of, stream
-from server.settings import Settings
-from server.sound.files import MEDIA, Format
+from server.http.contract import STORAGE
+from server.http.vajra_rendering import EACH, listed, places_of, stream
+from server.http.vajra_sounds import BASE, GenerateBody, RenderQuery, SpectrumQuery, made_of, url_of
+from server.sound.files import MEDIA
 
 TAG: Final = "Vajra audio"
 SUCCESS: Final = "success"
-BASE: Final = "/api/v1/audio"
-
-Beat = Annotated[float, Meta(gt=0, le=100, description="Hz between the ears")]
-Volume = Annotated[Level, at_most("max_volume")]
-Frequencies = Annotated[
-    list[Frequency], Meta(max_length=FREQUENCIES_MAX, description="several, each with an equal share of the volume")
-]
-
-
-class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """A sound, by the seed's names."""
-
-    type: AudioType = "prayer_bowl"
-    frequency: Annotated[Frequency | UnsetType, Meta(description="default 432; 528 of a solfeggio")] = UNSET
-    frequencies: Frequencies = []
-    base_frequency: Annotated[Frequency | UnsetType, Meta(description="the carrier of a binaural beat")] = UNSET
-    beat_frequency: Beat = 7.83
-    duration: Duration = 300.0
-    volume: Volume = 0.5
-    pure_sine: bool = False
-    prayer_bowl_mode: Annotated[bool | UnsetType, Meta(description="default: the setting PRAYER_BOWL_MODE")] = UNSET
-    harmonic_strength: Share = 0.5
-    modulation_depth: Share = 0.0
-
-
-class GenerateBody(Asked, frozen=True, kw_only=True):
-    """A sound. Without anything: the seed's bowl of 432 Hz for 300 s."""
-
-    intention: Annotated[str, Meta(max_length=2_000, description="nothing is made of it here")] = ""
-
-
-class RenderQuery(Asked, frozen=True, kw_only=True):
-    """A sound, and how it comes."""
-
-    format: Annotated[Format, Meta(description="`ogg` is Vorbis, `opus` Opus in Ogg at 48 kHz")] = "wav"
-
-
-class SpectrumQuery(Asked, frozen=True, kw_only=True):
-    """A sound, and where in it."""
-
-    position: Annotated[Position, Meta(description="in seconds: the middle of what is measured")] = 1.0
-
-
-Pair = Annotated[list[float], Meta(min_length=2, max_length=2)]
 
 
 class Generated(msgspec.Struct, frozen=True, kw_only=True):
@@ -151,38 +106,7 @@ def routes() -> list[web.RouteDef]:
     return routes_of(OPERATIONS)
 
 
-def defaults_of(settings: Settings) -> Defaults:
-    """What the settings say of sounds."""
-    return Defaults(
-        bowl_harmonics=settings.prayer_bowl_harmonics,
-        bowl_envelopes=settings.prayer_bowl_envelopes,
-        blessing=tuple(map(float, settings.blessing_frequencies)),
-        max_volume=settings.max_volume,
-    )
-
-
-def made_of(asked: Asked, settings: Settings) -> Made:
-    """The recipe of what is asked for. Raises Invalid."""
-    carrier = (
-        asked.base_frequency if asked.type == "binaural" and asked.base_frequency is not UNSET else asked.frequency
-    )
-    bowl = settings.prayer_bowl_mode if isinstance(asked.prayer_bowl_mode, UnsetType) else asked.prayer_bowl_mode
-    sound = Sound(
-        audio_type=asked.type,
-        frequencies=tuple(asked.frequencies),
-        frequency=None if isinstance(carrier, UnsetType) else carrier,
-        beat=asked.beat_frequency,
-        duration_s=asked.duration,
-        level=asked.volume,
-        pure_sine=asked.pure_sine,
-        bowl_mode=bowl,
-        harmonic_strength=asked.harmonic_strength,
-        modulation_depth=asked.modulation_depth,
-    )
-    return made(sound, defaults_of(settings))
-
-
-async def generate(request: web.Request) -> web.Response:
+async def generate(request: web.Request) -> web.StreamResponse:
     """The samples of a short sound, and where to stream any. It is what ``play`` plays next."""
     practitioner = str((await auth_session(request)).practitioner_id)
     idempotency_key(request)
@@ -192,9 +116,7 @@ async def generate(request: web.Request) -> web.Response:
     devices_of(gateway).remember(practitioner, found.recipe)
     if body.duration > LIST_MAX_S:
         return json_response(_generated(body, found, None))
-    places = places_of(gateway)
-    async with places.one(gateway.settings.audio_renders):
-        return json_response(await places.work(lambda: _generated(body, found, _list(found.recipe))))
+    return await listed(request, practitioner, lambda: _generated(body, found, _list(found.recipe)))
 
 
 def _channels(recipe: Recipe) -> int:
@@ -208,7 +130,7 @@ def _list(recipe: Recipe) -> Any:
 
 
 def _generated(body: GenerateBody, found: Made, samples: Any) -> bytes:
-    files = {each: _url(body, each) for each in MEDIA}
+    files = {each: url_of(body, each) for each in MEDIA}
     answer = {
         "status": SUCCESS,
         "audio_data": samples,
@@ -224,37 +146,25 @@ def _generated(body: GenerateBody, found: Made, samples: Any) -> bytes:
     return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
-def _url(asked: Asked, format_: Format) -> str:
-    """What was given of it, as a query of ``render``."""
-    defaults = GenerateBody()
-    given = {
-        name: value
-        for name, value in given_in(asked).items()
-        if name != "intention" and value != getattr(defaults, name)
-    }
-    query = {name: str(value).lower() if isinstance(value, bool) else value for name, value in given.items()}
-    return f"{BASE}/render?{urlencode(query | {'format': format_}, doseq=True)}"
-
-
 async def render_file(request: web.Request) -> web.StreamResponse:
     """The sound as a file, streamed."""
-    await auth_session(request)
+    practitioner = str((await auth_session(request)).practitioner_id)
     query = query_of(request, RenderQuery)
     found = made_of(query, gateway_of(request).settings)
-    return await stream(request, found.recipe, query.format, f"{query.type}-{found.frequencies[0]:g}Hz")
+    kind = "layers" if query.layers else query.type
+    return await stream(request, practitioner, found.recipe, query.format, f"{kind}-{found.frequencies[0]:g}Hz")
 
 
 async def render_spectrum(request: web.Request) -> web.Response:
     """The spectrum of a moment."""
-    await auth_session(request)
+    practitioner = str((await auth_session(request)).practitioner_id)
     query = query_of(request, SpectrumQuery)
     if query.position > query.duration:
         raise invalid("position", f"the sound ends at {query.duration:g} s")
     recipe = made_of(query, gateway_of(request).settings).recipe
     start = round(query.position * SAMPLE_RATE) - spectra.WINDOW // 2
-    gateway = gateway_of(request)
-    places = places_of(gateway)
-    async with places.one(gateway.settings.audio_renders):
+    places = places_of(gateway_of(request)).short
+    async with places.one(practitioner):
         measured = await places.work(lambda: spectra.spectrum(render(recipe, start, spectra.WINDOW), SAMPLE_RATE))
     rest = {"position_s": query.position, "window": spectra.WINDOW, "sample_rate": SAMPLE_RATE}
     return json_response(measured._asdict() | rest)
@@ -306,13 +216,26 @@ OPERATIONS: Final = (
         handler=generate,
         summary="A sound as samples",
         description=f"Up to {LIST_MAX_S} s as the list `audio_data`; a longer one is null there, and `url` streams it."
-        " Below 20 Hz a tone cannot be heard: it modulates another, and `notes` says so.",
+        " Below 20 Hz a tone cannot be heard: it modulates another, and `notes` says so."
+        f" With `layers` (up to {LAYERS_MAX}) sounds are heard together or cross over; a preset is a layer as it stands.",
         tag=TAG,
         body=GenerateBody,
         reply=Generated,
         errors=("rate_limited",),
         examples=(
             Example(name="generate", body={"type": "prayer_bowl", "frequency": 432.0, "duration": 300}),
+            Example(
+                name="generate_layers",
+                body={
+                    "duration": 600,
+                    "layers": [
+                        {"type": "prayer_bowl", "frequency": 136.1, "ends": 310, "fade_out": 20},
+                        {"type": "chord", "frequencies": [264, 330, 396], "begins": 290, "fade_in": 20},
+                        {"type": "binaural", "frequency": 200, "beat_frequency": 6, "volume": 0.3},
+                    ],
+                },
+                note="a bowl that becomes a chord over 20 s, and a beat beneath both",
+            ),
             Example(name="generate_list", body=_BELL | {"duration": 0.0005}, note="22 samples"),
         ),
     ),
@@ -321,11 +244,14 @@ OPERATIONS: Final = (
         path=f"{BASE}/render",
         handler=render_file,
         summary="A sound as a file",
-        description="Streamed as it is rendered, of any duration up to a day. A WAV beyond 4 GiB is RF64.",
+        description="Streamed as it is rendered, of any duration up to a day. A WAV beyond 4 GiB is RF64. Of a WAV, whose"
+        " length is known before, a `Range` gives a part (206; 416 beyond its end), the other formats say `Accept-Ranges: none`."
+        f" {EACH} at once are a practitioner's share.",
         tag=TAG,
         query=RenderQuery,
         media="audio/wav",
         more_media=("audio/flac", "audio/ogg"),
+        reply_headers={"ETag": "of what sounds and its format", "Accept-Ranges": "`bytes` of a WAV, else `none`"},
         errors=("rate_limited", *STORAGE),
         examples=(Example(name="render", query={"type": "binaural", "duration": "0.01", "format": "wav"}),),
     ),

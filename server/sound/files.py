@@ -72,7 +72,8 @@ def size_of(recipe: Recipe, format_: Format) -> int | None:
 
 def encoded(recipe: Recipe, format_: Format) -> Generator[bytes, None, None]:
     """The file's bytes in pieces, each at most some 100 kB, made as they are asked for. To be iterated in a thread."""
-    return _wav(recipe) if format_ == "wav" else _by_libsndfile(recipe, format_)
+    size = size_of(recipe, format_)
+    return _by_libsndfile(recipe, format_) if size is None else wav_part(recipe, 0, size)
 
 
 def write_file(
@@ -111,10 +112,18 @@ def _blocks(recipe: Recipe, rate: int) -> Iterator[NDArray[np.float32]]:
         yield render(recipe, start, min(BLOCK, total - start), rate)
 
 
-def _wav(recipe: Recipe) -> Generator[bytes, None, None]:
-    yield wav_header(frames_of(recipe, SAMPLE_RATE))
-    for block in _blocks(recipe, SAMPLE_RATE):
-        yield to_pcm16(block)
+def wav_part(recipe: Recipe, start: int, end: int) -> Generator[bytes, None, None]:
+    """The bytes of the WAV file from ``start`` up to ``end``, in pieces; what is before them is not rendered."""
+    header = wav_header(frames_of(recipe, SAMPLE_RATE))
+    if start < len(header):
+        yield header[start:end]
+    at, last = max(start - len(header), 0), end - len(header)
+    while at < last:
+        frame = at // _FRAME_BYTES
+        count = min(BLOCK, -(-last // _FRAME_BYTES) - frame)
+        piece = to_pcm16(render(recipe, frame, count))[at - frame * _FRAME_BYTES : last - frame * _FRAME_BYTES]
+        yield piece
+        at += len(piece)
 
 
 def _by_libsndfile(recipe: Recipe, format_: Format) -> Generator[bytes, None, None]:

@@ -387,6 +387,21 @@ async def test_nobody_else_is_the_local_user() -> None:
             assert await client.closed() == 4001
 
 
+async def test_the_seeds_front_ends_are_welcome_where_there_is_a_local_user() -> None:
+    seed = "http://localhost:5173"
+    for settings, welcome in (
+        ({"local_user": True}, True),
+        ({"local_user": True, "allowed_origins": ()}, False),
+        ({"local_user": True, "allowed_origins": (FRIEND,)}, False),
+        ({}, False),
+    ):
+        async with world(**settings) as w, httpx.AsyncClient(base_url=w.http) as http:
+            answer = await http.options("/api/v1/audio/presets", headers={"Origin": seed})
+            assert answer.headers.get("Access-Control-Allow-Origin") == (seed if welcome else None), settings
+            own = await http.get("/api/users/profile", headers={"Origin": seed, "Sec-Fetch-Site": "same-site"})
+            assert (own.status_code == 200) is welcome, settings
+
+
 async def test_without_the_setting_there_is_no_local_user(w: World, http: httpx.AsyncClient) -> None:
     assert (await http.get("/api/users/profile")).status_code == 401
     async with w.socket() as client:

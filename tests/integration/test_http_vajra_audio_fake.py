@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
 import soundfile
-from gateway_fakes import ALICE, World, until, world
+from gateway_fakes import ALICE, BOB, World, until, world
 
 from actors.audio.presets import Sound, made
 from actors.audio.render import frames_of, render
 from server.audio_devices import devices_of
 from server.http import vajra_rendering
 from server.http.vajra_rendering import places_of
+from server.limits import TooSoon
 
 AUDIO = "/api/v1/audio"
 
@@ -190,7 +193,7 @@ async def test_a_client_that_leaves_ends_the_rendering_and_gives_its_place_back(
     async with world(audio_renders=1) as w, httpx.AsyncClient(base_url=w.http) as http:
         w.queries.login("t", ALICE)
         http.headers["Authorization"] = "Bearer t"
-        places = places_of(w.gateway)
+        places = places_of(w.gateway).files
         day = {"type": "chord", "duration": 86_400}
         async with http.stream("GET", f"{AUDIO}/render", params=day) as answer:
             first = await anext(answer.aiter_raw())
@@ -202,6 +205,68 @@ async def test_a_client_that_leaves_ends_the_rendering_and_gives_its_place_back(
         await until(lambda: places.taken == 0)
 
 
+async def test_one_practitioner_has_a_share_of_the_places_and_short_work_has_its_own() -> None:
+    day = {"type": "chord", "duration": 86_400}
+    async with world() as w, httpx.AsyncClient(base_url=w.http) as http, AsyncExitStack() as open_:
+        w.queries.login("t", ALICE)
+        w.queries.login("u", BOB)
+        http.headers["Authorization"] = "Bearer t"
+        for _ in range(vajra_rendering.EACH):
+            answer = await open_.enter_async_context(http.stream("GET", f"{AUDIO}/render", params=day))
+            assert answer.status_code == 200
+        more = await http.get(f"{AUDIO}/render", params=day)
+        assert (more.status_code, more.json()["code"]) == (429, "rate_limited")
+        assert "of yours" in more.json()["detail"]
+        theirs = await open_.enter_async_context(
+            http.stream("GET", f"{AUDIO}/render", params=day, headers={"Authorization": "Bearer u"})
+        )
+        assert theirs.status_code == 200, "others have theirs"
+        short = await http.post(f"{AUDIO}/generate", json={"duration": 0.1})
+        assert short.status_code == 200, "and a list of samples waits for no download"
+        assert (await http.get(f"{AUDIO}/render/spectrum")).status_code == 200
+        assert places_of(w.gateway).short.taken == 0
+        assert places_of(w.gateway).files.taken == vajra_rendering.EACH + 1
+
+
+async def test_a_load_test_has_all_places() -> None:
+    async with world(lab=True) as w:
+        places = places_of(w.gateway).files
+        async with AsyncExitStack() as taken:
+            for _ in range(32):
+                await taken.enter_async_context(places.one(ALICE))
+            with pytest.raises(TooSoon, match="no more may be"):
+                await taken.enter_async_context(places.one(ALICE))
+        assert places.taken == 0
+
+
+async def test_a_part_of_a_wav_can_be_asked_for(http: httpx.AsyncClient) -> None:
+    query = {"type": "pure_sine", "frequency": 528, "duration": 1.5}
+    whole = await http.get(f"{AUDIO}/render", params=query)
+    assert whole.headers["Accept-Ranges"] == "bytes"
+    size, tag = len(whole.content), whole.headers["ETag"]
+    for asked, start, stop in (
+        ("bytes=0-9", 0, 10), ("bytes=40-100000", 40, 100_001), ("bytes=200000-", 200_000, size), ("bytes=-7", size - 7, size),
+        (f"bytes=9-{10**12}", 9, size),
+    ):  # fmt: skip
+        part = await http.get(f"{AUDIO}/render", params=query, headers={"Range": asked, "If-Range": tag})
+        assert (part.status_code, part.headers["Content-Range"]) == (206, f"bytes {start}-{stop - 1}/{size}")
+        assert part.content == whole.content[start:stop]
+    beyond = await http.get(f"{AUDIO}/render", params=query, headers={"Range": f"bytes={size}-"})
+    assert (beyond.status_code, beyond.headers["Content-Range"]) == (416, f"bytes */{size}")
+    assert beyond.json()["detail"].startswith(f"the file has {size} bytes")
+    for other in ({"Range": "bytes=0-1,5-6"}, {"Range": "lines=1-2"}, {"Range": "bytes=0-1", "If-Range": '"old"'}):
+        answer = await http.get(f"{AUDIO}/render", params=query, headers=other)
+        assert (answer.status_code, len(answer.content)) == (200, size)
+    assert (await http.get(f"{AUDIO}/render", params=query, headers={"If-None-Match": tag})).status_code == 304
+
+
+async def test_of_a_format_without_a_known_length_there_are_no_parts(http: httpx.AsyncClient) -> None:
+    query = {"type": "pure_sine", "duration": 0.1, "format": "flac"}
+    answer = await http.get(f"{AUDIO}/render", params=query, headers={"Range": "bytes=0-9"})
+    assert (answer.status_code, answer.headers["Accept-Ranges"]) == (200, "none")
+    assert soundfile.info(io.BytesIO(answer.content)).frames == 4_410
+
+
 async def test_what_fails_midway_is_cut_off_and_not_ended(w: World, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(recipe: Any, format_: Any) -> Any:
         yield b"RIFF"
@@ -211,7 +276,7 @@ async def test_what_fails_midway_is_cut_off_and_not_ended(w: World, monkeypatch:
     async with httpx.AsyncClient(base_url=w.http, headers={"Authorization": "Bearer t"}) as http:
         with pytest.raises(httpx.RemoteProtocolError):
             await http.get(f"{AUDIO}/render?format=flac&duration=1")
-    await until(lambda: places_of(w.gateway).taken == 0)
+    await until(lambda: places_of(w.gateway).files.taken == 0)
 
 
 async def test_a_client_that_takes_nothing_is_cut_off(w: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,5 +287,69 @@ async def test_a_client_that_takes_nothing_is_cut_off(w: World, monkeypatch: pyt
         f"GET {AUDIO}/render?duration=86400 HTTP/1.1\r\nHost: {host}:{port}\r\nAuthorization: Bearer t\r\n\r\n".encode()
     )
     await reader.readexactly(100)
-    await until(lambda: places_of(w.gateway).taken == 0)
+    await until(lambda: places_of(w.gateway).files.taken == 0)
     writer.close()
+
+
+def crossing() -> dict[str, Any]:
+    """A preset that becomes another, and a beat beneath."""
+    return {
+        "duration": 0.4,
+        "volume": 0.8,
+        "layers": [
+            {"type": "pure_sine", "frequency": 440, "ends": 0.3, "fade_out": 0.2},
+            {"type": "chord", "frequencies": [264, 330.5], "begins": 0.1, "fade_in": 0.2},
+            {"type": "binaural", "frequency": 200, "beat_frequency": 6, "volume": 0.25},
+        ],
+    }
+
+
+async def test_one_request_layers_sounds_and_its_url_is_the_same_sound(http: httpx.AsyncClient) -> None:
+    answer = (await http.post(f"{AUDIO}/generate", json=crossing())).json()
+    assert answer["frequencies"] == [440, 264, 330.5, 200]
+    assert answer["channels"] == 2
+    assert "add up to 1.25" in answer["notes"][-1]
+    given = await http.get(answer["url"])
+    assert 'filename="layers-440Hz.wav"' in given.headers["Content-Disposition"]
+    samples, _ = soundfile.read(io.BytesIO(given.content), dtype="float32")
+    assert np.abs(samples - np.asarray(answer["audio_data"])).max() < 1e-4
+    query = answer["url"].partition("?")[2].replace("format=wav", "position=0.35")
+    assert 331 in map(round, (await http.get(f"{AUDIO}/render/spectrum?{query}")).json()["frequencies"])
+
+
+async def test_the_longest_layers_fit_an_address(http: httpx.AsyncClient) -> None:
+    layer = {
+        "type": "prayer_bowl", "frequencies": [12345.678901234567 - n for n in range(8)], "frequency": 12345.678901234567,
+        "beat_frequency": 12.345678901234567, "volume": 0.12345678901234567, "pure_sine": True, "prayer_bowl_mode": False,
+        "harmonic_strength": 0.12345678901234567, "modulation_depth": 0.12345678901234567, "begins": 12345.678901234567,
+        "ends": 23456.789012345678, "fade_in": 123.45678901234567, "fade_out": 123.45678901234567,
+    }  # fmt: skip
+    body = {"duration": 86_000, "layers": [layer] * 8}
+    answer = (await http.post(f"{AUDIO}/generate", json=body)).json()
+    async with http.stream("GET", answer["files"]["opus"]) as given:
+        assert given.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("layers", "path"),
+    [
+        ([{"frequency": 0}], "layers[0].frequency"),
+        ([{}, {"type": "noise"}], "layers[1].type"),
+        ([{}, {"begins": 400}], "layers[1].begins"),
+        ([{"type": "binaural", "frequency": 10}], "layers[0].frequency"),
+        ([{"volume": 2}], "layers[0].volume"),
+        ([{}] * 9, "layers"),
+        ("bowl", "layers"),
+    ],
+)
+async def test_a_layer_that_cannot_sound_is_refused_at_its_field(
+    http: httpx.AsyncClient, layers: Any, path: str
+) -> None:
+    assert refused(await http.post(f"{AUDIO}/generate", json={"layers": layers})) == (422, path)
+    text = json.dumps(layers)
+    assert refused(await http.get(f"{AUDIO}/render", params={"layers": text})) == (422, path)
+
+
+async def test_layers_that_are_no_json_are_refused(http: httpx.AsyncClient) -> None:
+    assert refused(await http.get(f"{AUDIO}/render?layers=%5B")) == (422, "layers")
+    assert refused(await http.get(f"{AUDIO}/render", params={"layers": "[" * 2_000})) == (422, "layers")

@@ -14,7 +14,7 @@ import soundfile
 from actors.audio.recipe import Binaural, Bowl, Recipe
 from actors.audio.render import frames_of, render
 from server.sound import files
-from server.sound.files import FORMATS, Format, encoded, format_of, rate_of, size_of, wav_header, write_file
+from server.sound.files import FORMATS, Format, encoded, format_of, rate_of, size_of, wav_header, wav_part, write_file
 
 SOUND = Recipe(voices=(Bowl(frequency=432.0), Binaural(carrier=300.0, beat=7.0, level=0.2)), duration_s=1.234)
 
@@ -38,6 +38,24 @@ def test_a_file_says_how_long_it_is(format_: Format) -> None:
 def test_the_size_of_a_wav_is_known_before() -> None:
     assert size_of(SOUND, "wav") == len(b"".join(encoded(SOUND, "wav")))
     assert size_of(SOUND, "flac") is None
+
+
+@pytest.mark.parametrize(
+    ("start", "end"), [(0, 1), (10, 50), (44, 48), (43, 45), (47, 65_601), (100_001, None), (0, None)]
+)
+def test_a_part_of_a_wav_is_that_part(start: int, end: int | None) -> None:
+    whole = b"".join(encoded(SOUND, "wav"))
+    assert b"".join(wav_part(SOUND, start, end or len(whole))) == whole[start:end]
+
+
+def test_a_part_late_in_a_day_is_there_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    day = Recipe(voices=(Bowl(frequency=432.0),), duration_s=86_400)
+    rendered: list[int] = []
+    monkeypatch.setattr(files, "render", lambda *what: rendered.append(what[2]) or render(*what))
+    size = size_of(day, "wav")
+    assert size is not None
+    assert len(b"".join(wav_part(day, size - 1_000, size))) == 1_000
+    assert rendered == [250]
 
 
 def test_a_wav_of_a_day_is_rf64_and_one_of_six_hours_is_not() -> None:

@@ -8,10 +8,10 @@ import msgspec
 import openapi_spec_validator
 import pytest
 
-from actors.audio.presets import Defaults
+from actors.audio.presets import Defaults, Layer
 from server.http import vajra_audio
 from server.http.documents import document_of
-from server.http.vajra_audio import GenerateBody, RenderQuery, defaults_of, made_of
+from server.http.vajra_sounds import GenerateBody, RenderQuery, defaults_of, made_of
 from server.settings import Settings
 
 SETTINGS = Settings(_env_file=None)  # type: ignore[call-arg]
@@ -35,6 +35,7 @@ def test_the_settings_defaults_are_the_sounds() -> None:
         GenerateBody(intention="peace", frequency=99.5, prayer_bowl_mode=False),
         GenerateBody(type="chord", frequencies=[7.83, 528.0, 639.0], volume=0.8, pure_sine=True),
         GenerateBody(type="binaural", base_frequency=300.0, beat_frequency=4.0, frequency=1.0),
+        GenerateBody(layers=(Layer(type="binaural", frequency=200.0), Layer(begins=3.0, fade_in=2.5, volume=0.3))),
         GenerateBody(harmonic_strength=0.1, modulation_depth=0.9, duration=86_400.0),
     ],
 )
