@@ -16,6 +16,8 @@ from aiohttp import web
 from msgspec import UNSET, Meta, UnsetType
 
 from actors.runtime.codec import invalid
+from actors.runtime.errors import Invalid
+from actors.sky import published
 from actors.sky.aspects import ANGLES, KINDS, ORBS, Aspect, Kind, aspects
 from actors.sky.hours import PlanetaryDay
 from actors.sky.houses import Houses
@@ -59,9 +61,27 @@ class Housed(Somewhere, frozen=True, kw_only=True):
     system: HouseSystem = "whole_sign"
 
 
+class Published(Housed, frozen=True, kw_only=True):
+    """The same, as the published client asks."""
+
+    datetime_str: Annotated[
+        Annotated[str, Meta(max_length=40)] | UnsetType,
+        Meta(
+            description="`at` as the published client says it. Without a zone it is in the longitude's, to half an hour; without"
+            " a place in UTC"
+        ),
+    ] = UNSET
+
+
 class Astrology(msgspec.Struct, frozen=True, kw_only=True):
     """All that is said of a moment. What depends on a place is null without one."""
 
+    datetime: Annotated[
+        datetime, Meta(description="`at`, `place`, positions and hour again: what the published client reads")
+    ]
+    location: dict[Literal["latitude", "longitude"], float] | None
+    western: published.Western
+    planetary_hours: published.PlanetaryHours | None
     moon_phase: MoonPhase
     planetary_positions: Annotated[dict[Body, Position], Meta(description="by body")]
     aspects: tuple[Aspect, ...]
@@ -161,10 +181,15 @@ def install(app: web.Application) -> None:
 
 async def current(request: web.Request) -> web.Response:
     """The whole sky, as the published client reads it."""
-    query = await _asked(request, Housed)
+    query = await _asked(request, Published)
     place = place_of(query)
-    sky = await _desk(request).ask(readings.whole, moment_of(query), place, query.system)
+    sky = await _desk(request).ask(readings.whole, _moment_of(query, place), place, query.system)
+    placidus = await _placidus(request, sky.at, place)
     astrology = Astrology(
+        datetime=sky.at,
+        location=None if place is None else {"latitude": place.lat, "longitude": place.lon},
+        western=published.western(sky.positions, sky.aspects, placidus),
+        planetary_hours=published.planetary_hours(sky.at, sky.planetary_hour),
         moon_phase=sky.moon,
         planetary_positions=_by_body(sky.positions),
         aspects=sky.aspects,
@@ -176,6 +201,13 @@ async def current(request: web.Request) -> web.Response:
         notes=sky.notes,
     )
     return _answer(Current(**_dated(sky.at), place=place, astrology=astrology))
+
+
+async def _placidus(request: web.Request, at: datetime, place: Place | None) -> Houses | None:
+    try:
+        return None if place is None else await _desk(request).ask(readings.houses, at, place, "placidus")
+    except Invalid:  # beyond the polar circles
+        return None
 
 
 async def planetary_positions(request: web.Request) -> web.Response:
@@ -256,6 +288,14 @@ def moment_of(query: Moment) -> datetime:
     return query.at.astimezone(UTC)
 
 
+def _moment_of(query: Published, place: Place | None) -> datetime:
+    if isinstance(query.datetime_str, UnsetType):
+        return moment_of(query)
+    if query.at is not UNSET:
+        raise invalid("datetime_str", "the same as at: give one of them")
+    return published.moment(query.datetime_str, place)
+
+
 def place_of(query: Somewhere) -> Place | None:
     """The place, or None where none is given. Raises Invalid for half of one, or for two."""
     lat = _one_of(query, "lat", "latitude")
@@ -330,8 +370,9 @@ _POSITIONS: Final = (
 )
 OPERATIONS: Final = (
     _operation(
-        "current", current, "The sky of a moment", Housed, Current, _VIENNA,
-        description="Positions, aspects, the Moon, the seasons; with `lat` and `lon` houses, the Sun and the planetary hour.",
+        "current", current, "The sky of a moment", Published, Current, _VIENNA,
+        description="Positions, aspects, the Moon, the seasons; with `lat` and `lon` houses, the Sun and the planetary hour."
+        " `western` and `planetary_hours` are the same in the names of Vajra.Stream's own client, with Placidus' houses.",
     ),
     _operation("positions", positions, "Where the bodies are", Housed, Positions, _JUNE, description=_POSITIONS),
     _operation(

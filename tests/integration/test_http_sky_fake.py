@@ -74,6 +74,35 @@ async def test_the_published_client_finds_its_status(http: httpx.AsyncClient) ->
     assert sky["auspicious_times"] is None
 
 
+async def test_the_published_page_finds_its_chart(http: httpx.AsyncClient) -> None:
+    """Its own request: its clock's time without a zone, and the browser's place."""
+    asked = {"datetime_str": "2024-06-20T21:51:00", "latitude": VIENNA["lat"], "longitude": VIENNA["lon"]}
+    answer = (await http.get("current", params=asked)).json()
+    assert answer["at"] == JUNE["at"], "Vienna's longitude is an hour east"
+    sky, placidus = (
+        answer["astrology"],
+        (await http.get("houses", params=JUNE | VIENNA | {"system": "placidus"})).json(),
+    )
+    assert (sky["datetime"], sky["location"]) == (JUNE["at"], {"latitude": 48.2082, "longitude": 16.3738})
+    western, own = sky["western"], sky["planetary_positions"]
+    assert {name: western["positions"][name]["longitude"] for name in own} == {
+        name: body["longitude"] for name, body in own.items()
+    }
+    assert western["positions"]["ascendant"]["longitude"] == placidus["houses"]["ascendant"]
+    assert [cusp["longitude"] for cusp in western["houses"].values()] == placidus["houses"]["cusps"]
+    assert len(western["aspects"]) == len(sky["aspects"]) > 0
+    hour = sky["planetary_hour"]
+    assert sky["planetary_hours"]["current_planetary_hour"] == hour["hour"]["ruler"].title()
+    assert sky["planetary_hours"]["day_planet"] == hour["day"]["ruler"].title()
+
+
+async def test_where_placidus_or_hours_are_not_the_published_page_gets_none(http: httpx.AsyncClient) -> None:
+    sky = (await http.get("current", params=JUNE | TROMSO)).json()["astrology"]
+    assert (sky["western"]["houses"], sky["planetary_hours"]) == ({}, None)
+    assert "ascendant" not in sky["western"]["positions"]
+    assert sky["houses"]["system"] == "whole_sign"
+
+
 async def test_what_depends_on_a_place_is_null_without_one(http: httpx.AsyncClient) -> None:
     answer = (await http.get("current", params=JUNE)).json()
     assert [answer["astrology"][name] for name in ("houses", "sun", "planetary_hour")] == [None] * 3
