@@ -124,6 +124,22 @@ def render(
 
 
 @app.command()
+def sound(json: AsJson = False) -> None:
+    """What is measured of rendered sound against its closed form, in Hz and dB (needs no running server)."""
+    from server.bench import sound as bench
+
+    _finish(bench.run(console=_console(json)), json)
+
+
+@app.command()
+def sky(json: AsJson = False) -> None:
+    """The sky against published places and times, in arc seconds (needs no running server)."""
+    from server.bench import sky as bench
+
+    _finish(bench.run(console=_console(json)), json)
+
+
+@app.command()
 def activation(
     count: Annotated[int, typer.Option(min=1, help="Practitioners.")] = 10_000, json: AsJson = False
 ) -> None:

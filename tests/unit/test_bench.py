@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from actors.runtime.errors import RitualFailed, SanghaError
-from server.bench import rituals, show
+from server.bench import rituals, show, sky, sound
 from server.bench.connections import PER_SOURCE, source_address
 from server.bench.ears import Ear
 from server.bench.ears import Tally as Heard
@@ -129,3 +129,22 @@ def test_what_was_heard_is_told_by_its_loss_and_lateness() -> None:
     assert [figures[f"late_ms_{which}"] for which in ("p50", "p99", "max")] == [1.0, 300.0, 300.0]
     with pytest.raises(ClientError, match="2 listeners"):
         figures_of(AllHeard(late, lost=0, bytes=0, silent=2, cores=0.5, seconds=2.0))
+
+
+def test_what_is_measured_of_sound_is_its_closed_form(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sound, "WINDOWS", 2)
+    monkeypatch.setattr(sound, "SECONDS", 9.0)
+    out = io.StringIO()
+    figures = sound.run(console=Console(file=out, width=100))
+    assert len([row for row in figures["tones"] if row["sound"] == "bowl, fall in 1 s"]) == 11
+    assert figures["greatest_error_hz"] < 0.002
+    assert figures["greatest_error_db"] < 0.01
+    assert "binaural, left ear" in out.getvalue()
+
+
+def test_the_sky_is_where_it_was_published_to_be() -> None:
+    out = io.StringIO()
+    figures = sky.run(console=Console(file=out, width=110))
+    for row in figures["angles"]:
+        assert abs(row["residual_arc_seconds"]) < row["good_to_arc_seconds"] + 0.25, row["what"]
+    assert "June solstice" in out.getvalue()
