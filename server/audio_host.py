@@ -18,9 +18,11 @@ import msgspec
 from actors.audio.commands import Report
 from actors.audio.events import AudioEvent
 from actors.audio.state import DeviceVoices, evolve
+from actors.runtime import placement as ray_actors
 from actors.runtime.cell import Work
 from actors.runtime.entity import Subscriber
 from actors.runtime.followers import BEYOND
+from actors.runtime.placement import Spec
 from actors.runtime.shard import Shard
 from actors.runtime.wire import Follow, Pushed, Resynced
 from server.audio_devices import device_of
@@ -32,6 +34,8 @@ log = logging.getLogger(__name__)
 WATCH_S: Final = 0.05
 REST_S: Final = 60.0
 """After so long without a voice the player no longer follows, and the entity may rest."""
+MOVE_S: Final = 5.0
+"""Between two looks at the cluster."""
 HUNG_S: Final = 20.0
 """A sound system in which a call lasts so long will not answer any more: only a new process gets rid of it."""
 
@@ -100,6 +104,7 @@ class AudioHost(ShardHost):
         assert self.shard is not None
         if self.entity is not None:  # at once: a device that was killed plays on before anybody asks
             self._follow(self.shard, self.entity)
+            self.run(self._move())
         self.run(self._watch())
 
     async def _watch(self) -> None:
@@ -116,6 +121,18 @@ class AudioHost(ShardHost):
                 if follower.rests:
                     await self._let_rest(entity)
             await asyncio.sleep(WATCH_S)
+
+    async def _move(self) -> None:
+        """End where a node with a sound device came after this began without: whoever needs the device, and where something
+        plays the coordinator, starts it there."""
+        assert self.shard is not None
+        spec = Spec(self.kind, self.shard_name, self.entity)
+        while not await asyncio.to_thread(self.placement.is_misplaced, spec):  # noqa: ASYNC110 - Ray tells nobody of a new node
+            await asyncio.sleep(MOVE_S)
+        log.info("there is a node with a sound device now; this actor ends for one there")
+        await self.drain()
+        ray_actors.end_this_actor()
+        await asyncio.Future()
 
     def _follow(self, shard: Shard, entity: str) -> None:
         loop = asyncio.get_running_loop()

@@ -109,9 +109,8 @@ class Server:
         run_dir = run_directory(self.data_dir)
         self._keep_certificate(run_dir)
         self._collector = logs.LogCollector(run_dir)
-        listening = asyncio.create_task(self._has_sound())
         port = await self._free_port()
-        ray_started = asyncio.create_task(asyncio.to_thread(self._start_ray, sound=await listening))
+        ray_started = asyncio.create_task(self._listen_and_start_ray())
         try:
             dsn = await self._database()
             self._mark("database ready")
@@ -247,6 +246,10 @@ class Server:
         except NoSound as why:
             log.info("no sound on this machine: %s", why)
             return False
+
+    async def _listen_and_start_ray(self) -> None:
+        sound = await self._has_sound()
+        await asyncio.to_thread(self._start_ray, sound=sound)
 
     def _start_ray(self, *, sound: bool) -> None:
         import ray

@@ -26,6 +26,8 @@ LATER: Final = ("ritual", "sandbox", "oracle", "eustress")
 """The kinds that start after that, or when first needed."""
 ASKED: Final = ("lake", "hardware", "audio_session", "audio", "prayer_wheel")
 """The kinds that start when first needed, and not before; where one of their entities has an alarm that is due, it is needed."""
+BUSY: Final = ("audio",)
+"""The kinds whose entities do something (sound) until their alarm is due, and so run for as long as they have one."""
 WORKERS: Final = ("sandbox", "oracle", "lake", "hardware")
 """Kinds without entities: no lease, no storage."""
 MAX_SOCKET_DIR: Final = 56

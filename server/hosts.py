@@ -31,7 +31,7 @@ from actors.runtime.ports import Fenced, StoreDown
 from actors.runtime.shard import Shard, ShardLimits
 from actors.runtime.wire import Follow
 from actors.space.entity import SpaceKind, SpaceLimits
-from server.deployment import ASKED
+from server.deployment import ASKED, BUSY
 from server.host import Host, Links, SystemClock, sealer
 from server.http.tls import FILE as TLS_FILE
 from server.metrics import reports
@@ -339,7 +339,8 @@ class CoordinatorHost(Host):
     async def __init__(self, path: str) -> None:  # type: ignore[misc]
         super().__init__(path, "coordinator")
         self.beat = Heartbeat(self.deployment.dsn, self.deployment.incarnation)
-        self.watcher = Watcher(self.placement, self.node, time.monotonic)
+        self.watcher = Watcher(self.placement, self.node, time.monotonic, self.placement.bound)
+        self._away: set[str] = set()
         self.coordinator = Coordinator(
             self.watcher, beat=self._beat, targets=self._targets, wake=self._wake, halt=self._halt
         )
@@ -357,15 +358,31 @@ class CoordinatorHost(Host):
         return [name for name in names if name != ray_actors.COORDINATOR]
 
     async def _wake(self) -> None:
-        """Start the shards of sleeping entities whose alarm is due, ``own`` ones and those of kinds that start when needed;
-        their own alarm clock does the rest."""
+        """Start the shards of sleeping entities whose alarm is due, ``own`` ones and those of kinds that start when needed (their
+        own alarm clock does the rest), and of those that do something until their alarm is due."""
         sleepers = [kind for kind, layout in self.deployment.layouts.items() if layout.own or kind in ASKED]
+        if self.deployment.link_host is not None:  # there may be other nodes
+            nodes = await asyncio.to_thread(ray_actors.nodes)
+            await self.watcher.end_stranded({node["id"] for node in nodes if node["alive"]})
         try:
             due = await self.beat.due_entities(sleepers)
+            busy = await self.beat.busy_entities(BUSY)
         except StoreDown:
             return
-        for spec in {self.placement.spec_of(kind, entity) for kind, entity in due}:
+        specs = {self.placement.spec_of(kind, entity) for kind, entity in due}
+        running = self.watcher.status
+        specs |= {spec for each in busy if (spec := self.placement.spec_of(*each)).name not in running}
+        for spec in specs:
+            await self._start_one(spec)
+
+    async def _start_one(self, spec: ray_actors.Spec) -> None:
+        try:
             await asyncio.to_thread(self.placement.start_shard, spec)
+            self._away.discard(spec.name)
+        except ray_actors.Nowhere as away:
+            if spec.name not in self._away:
+                self._away.add(spec.name)
+                log.warning("%s; it is started when that is back", away)
 
     async def _halt(self) -> None:
         names = await self._targets()

@@ -28,6 +28,11 @@ class Heartbeat:
         rows = await self._connection.fetch(statement("cluster/due_entities"), list(kinds), AT_ONCE)
         return [(row["kind"], row["entity_id"]) for row in rows]
 
+    async def busy_entities(self, kinds: Sequence[str]) -> list[tuple[str, str]]:
+        """(kind, entity_id) of entities of these kinds with an alarm at any time."""
+        rows = await self._connection.fetch(statement("cluster/busy_entities"), list(kinds), AT_ONCE)
+        return [(row["kind"], row["entity_id"]) for row in rows]
+
     async def facts(self) -> dict[str, Any]:
         """The server's pid (where it can be told), version and schema version."""
         row = await self._connection.fetchrow(statement("cluster/facts"))

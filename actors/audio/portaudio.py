@@ -12,17 +12,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import os
+import signal
 import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Sequence
-from statistics import median
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from actors.audio.device_clock import DeviceClock
 from actors.audio.values import CHANNELS
 
 if TYPE_CHECKING:
@@ -36,9 +37,11 @@ DEAD_AFTER_S: Final = 3.0
 """A device that has taken no sample for so long is gone. A null sink of PulseAudio's takes none in its first 1.4 s."""
 PROBE_S: Final = 3.0
 """A probe takes 0.1 s; a sound server that hangs is none."""
-_STEADY: Final = 6
-_STEADY_S: Final = 0.005
-_CLOCK: Final = 40
+PROBE: Final = (sys.executable, "-m", __name__)
+KILLED_S: Final = 1.0
+"""A process that was killed is waited for so long; one that hangs in the kernel is left."""
+_TRIES: Final = 3
+"""At the two clocks at once: whoever is interrupted between them reads them apart."""
 
 
 class NoSound(Exception):
@@ -115,20 +118,20 @@ def named(name: str, known: Sequence[Device]) -> Device:
 
 async def probe(timeout_s: float = PROBE_S) -> list[Device]:
     """The devices of this machine, asked in a process of its own. Raises NoSound."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", __name__,
-        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *PROBE, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
+    except OSError as failure:
+        raise NoSound(f"no process can be started that asks for devices: {failure.strerror}") from failure
     try:
         async with asyncio.timeout(timeout_s):
             answer, _ = await process.communicate()
     except TimeoutError:
         raise NoSound(f"the sound system does not answer within {timeout_s:g} s") from None
     finally:
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.communicate()
+        await _ended(process)
     try:
         found = msgspec.json.decode(answer, type=list[Device] | str)
     except msgspec.DecodeError:
@@ -138,13 +141,24 @@ async def probe(timeout_s: float = PROBE_S) -> list[Device]:
     return found
 
 
+async def _ended(process: asyncio.subprocess.Process) -> None:
+    """Nothing is left of it, nor of what it started and waited for."""
+    if process.returncode is not None:
+        return
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(KILLED_S):
+            await process.communicate()
+
+
 class Output:
     """A device that plays what is in a ring, from ``start`` to ``close``. ``rate``: the ring's. Raises NoSound."""
 
     def __init__(self, device: Device, ring: Ring) -> None:
         sounddevice = _library()
         self.device, self.ring = device, ring
-        self._clock: deque[float] = deque(maxlen=_CLOCK)
+        self._clock = DeviceClock()
         self._channels = min(CHANNELS, device.channels)
         self._taken_at = time.monotonic()
         try:
@@ -191,21 +205,27 @@ class Output:
 
     def heard_at(self) -> float | None:
         """When position 0 of the ring was heard (or would have been), in epoch seconds; None until the device goes steadily."""
-        last = list(self._clock)
-        if len(last) < _STEADY or max(last[-_STEADY:]) - min(last[-_STEADY:]) > _STEADY_S:
-            return median(last) if len(last) == _CLOCK else None
-        return median(last[-_CLOCK // 2 :])
+        zero = self._clock.zero()
+        if zero is None:
+            return None
+        best, offset = float("inf"), 0.0
+        for _ in range(_TRIES):
+            before, device, after = time.time(), float(self._stream.time), time.time()
+            if 0 <= after - before < best:
+                best, offset = after - before, (before + after) / 2 - device
+        return zero + offset
 
     def _take(self, out: Any, frames: int, times: Any, status: Any) -> None:
         """PortAudio's callback, in a thread of its own."""
-        now, at = time.time(), self.ring.read
+        self._clock.took(self.ring.read / self.ring.rate, times.outputBufferDacTime)
+        if status.output_underflow and self.ring.started:
+            self.ring.underruns += frames  # at the least: how much was late it does not say
         if self._channels == CHANNELS:
             self.ring.take(out)
         else:
             both = out.repeat(CHANNELS, axis=1)
             self.ring.take(both)
             out[:, 0] = both.mean(axis=1)
-        self._clock.append(now + times.outputBufferDacTime - times.currentTime - at / self.ring.rate)
         self._taken_at = time.monotonic()
 
 

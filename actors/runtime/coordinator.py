@@ -16,7 +16,7 @@ import logging
 import os
 import signal
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from enum import Enum
 from typing import Any, Final, Protocol
 
@@ -86,8 +86,11 @@ class Actors(Protocol):
 class Watcher:
     """Probes named actors and kills the silent ones."""
 
-    def __init__(self, actors: Actors, node: str, clock: Callable[[], float]) -> None:
-        self._actors, self._node, self._clock = actors, node, clock
+    def __init__(
+        self, actors: Actors, node: str, clock: Callable[[], float], bound: Callable[[str], bool] = lambda _: False
+    ) -> None:
+        """``bound``: whether actors of a kind may not be everywhere, so that who needs one starts it anew, and not Ray."""
+        self._actors, self._node, self._clock, self._bound = actors, node, clock, bound
         self._watches: dict[str, Watch] = {}
         self.status: dict[str, dict[str, Any]] = {}
         self.takeovers: Counter[str] = Counter()
@@ -109,6 +112,9 @@ class Watcher:
             status = await self._actors.call(name, "ping", timeout_s=PROBE_S)
         except Restarting:
             watch.away(self._clock())
+            if self._bound(_kind(name)) and watch.silent(self._clock()) is Do.KILL:  # the node that Ray waits for is away
+                await self._replace(name, None)
+                watch.killed(self._clock())
             return
         except Gone:
             self.status.pop(name, None)
@@ -125,13 +131,25 @@ class Watcher:
         watch.answered(self._clock(), status["pid"])
         self.status[name] = status
 
+    async def end_stranded(self, alive: Collection[str]) -> None:
+        """End those that were on a node which is not alive any more and may not be everywhere."""
+        for name, status in list(self.status.items()):
+            if status["node"] not in alive and self._bound(_kind(name)):
+                log.warning("%s: its node is lost; whoever needs it starts it where it may be", name)
+                self.status.pop(name)
+                await self._actors.kill(name, restart=False)
+
     async def _replace(self, name: str, known: dict[str, Any] | None) -> None:
         log.warning("%s is silent: it is killed and started anew", name)
-        self.takeovers[name.partition("/")[0]] += 1
+        self.takeovers[_kind(name)] += 1
         if known is not None and known["node"] == self._node and _runs(known):
             os.kill(known["pid"], signal.SIGKILL)
         else:
-            await self._actors.kill(name, restart=True)
+            await self._actors.kill(name, restart=not self._bound(_kind(name)))
+
+
+def _kind(name: str) -> str:
+    return name.partition("/")[0]
 
 
 def _runs(known: dict[str, Any]) -> bool:

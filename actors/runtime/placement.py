@@ -41,6 +41,10 @@ class Gone(LookupError):
     """There is no such actor."""
 
 
+class Nowhere(LookupError):
+    """No node of the cluster has what the actor needs: it is not started, for it would wait without a word."""
+
+
 class Spec(msgspec.Struct, frozen=True):
     """What it takes to start a shard anywhere: which class (by name), and whose entities."""
 
@@ -64,11 +68,12 @@ class Placement:
         settings_path: str,
         class_of: Callable[[str], type],
         on_demand: Sequence[str] = (),
-        needs: Mapping[str, Callable[[str | None, Mapping[str, float]], Mapping[str, float]]] | None = None,
+        needs: Mapping[str, Callable[[str | None, Mapping[str, float]], Mapping[str, float] | None]] | None = None,
     ) -> None:
         """``class_of``: the undecorated class of a kind of shard or worker, of ``gateway`` and ``coordinator``; each takes
         (settings_path, *args). ``on_demand``: kinds whose shards are started when they are first asked for. ``needs``: by kind,
-        what of the cluster's resources (with their amounts) the shard of an ``own`` entity takes up, and so where it may be."""
+        what of the cluster's resources (with their amounts) the shard of an ``own`` entity takes up, and so where it may be;
+        None where that is nowhere now."""
         self.namespace = f"sangha-{cluster_id}"
         self.layouts = layouts
         self._settings_path = settings_path
@@ -80,11 +85,28 @@ class Placement:
     # -- starting -------------------------------------------------------------------------------------------------
 
     def start_shard(self, spec: Spec) -> None:
-        """Start a shard, or find it started."""
+        """Start a shard, or find it started. Raises Nowhere."""
         cpus = A_PLACE if spec.entity is None else 0.0
+        resources = self._resources_for(spec)
+        if resources is None:
+            raise Nowhere(f"{spec.name}: the node that it belongs to is away")
+        self._start(spec.kind, spec.name, (spec.kind, spec.shard, spec.entity), "SPREAD", cpus, dict(resources))
+
+    def bound(self, kind: str) -> bool:
+        """Whether an actor of this kind may not be everywhere: one whose node is lost is ended, for Ray might wait for that node
+        for ever, and whoever needs it starts it where it may be then."""
+        return kind in self._needs
+
+    def is_misplaced(self, spec: Spec) -> bool:
+        """Whether the calling actor, which is this one, would be started elsewhere now."""
+        resources = self._resources_for(spec)
+        return (
+            resources is not None and not resources.keys() <= ray.get_runtime_context().get_assigned_resources().keys()
+        )
+
+    def _resources_for(self, spec: Spec) -> Mapping[str, float] | None:
         needs = self._needs.get(spec.kind)
-        resources = {} if needs is None else dict(needs(spec.entity, ray.cluster_resources()))
-        self._start(spec.kind, spec.name, (spec.kind, spec.shard, spec.entity), "SPREAD", cpus, resources)
+        return {} if needs is None else needs(spec.entity, ray.cluster_resources())
 
     def start_gateway(self, index: int, node: str) -> None:
         """Start a gateway on a node."""

@@ -21,6 +21,7 @@ from storage.cluster import (
     raise_all_leases,
     release,
 )
+from storage.heartbeat import Heartbeat
 from storage.pool import connect
 from storage.store import PostgresStore
 
@@ -108,3 +109,20 @@ async def test_live_leases_are_those_whose_backend_is_connected(postgres_backend
     assert [(lease.kind, lease.layout, lease.shard, lease.epoch) for lease in found if lease.shard == "0"] == [
         ("space", LAYOUT, "0", 1)
     ]
+
+
+async def test_who_is_busy_until_an_alarm_is_told_from_whose_alarm_is_due(
+    connection: asyncpg.Connection, database: str
+) -> None:
+    insert = "INSERT INTO alarms VALUES ($1, $2, $3, 0, clock_timestamp() + make_interval(secs => $4))"
+    for kind, entity, name, in_s in (
+        ("audio", "Card", "end", 60.0),
+        ("audio", "default", "end", -60.0),
+        ("audio", "default", "other", 90.0),
+        ("space", "1", "end", -90.0),
+    ):
+        await connection.execute(insert, kind, entity, name, in_s)
+    beating = Heartbeat(database, 1)
+    assert await beating.busy_entities(["audio"]) == [("audio", "default"), ("audio", "Card")]
+    assert await beating.due_entities(["audio"]) == [("audio", "default")]
+    await beating.close()

@@ -24,6 +24,7 @@ class Actors:
         self.answer: Any = {"pid": os.getpid(), "started": psutil.Process().create_time(), "node": ELSEWHERE}
         self.takes_s = 0.0
         self.killed: list[str] = []
+        self.restart = True
 
     def clock(self) -> float:
         return self.now
@@ -35,7 +36,7 @@ class Actors:
         return self.answer
 
     async def kill(self, name: str, *, restart: bool) -> None:
-        assert restart
+        assert restart is self.restart
         self.killed.append(name)
 
 
@@ -140,6 +141,40 @@ async def test_a_watcher_that_was_stopped_itself_kills_nobody_for_it(
     assert actors.killed == []
     await rounds(watcher, actors, 4)
     assert actors.killed == ["space/0"]
+
+
+DEVICE = "audio/default"
+
+
+@pytest.fixture
+def bound(actors: Actors) -> Watcher:
+    """Of a device, which may not be everywhere: nobody but who needs it starts it anew."""
+    actors.restart = False
+    return Watcher(actors, HERE, actors.clock, lambda kind: kind == "audio")
+
+
+async def test_who_may_not_be_everywhere_is_ended_at_once_where_its_node_is_lost(
+    bound: Watcher, actors: Actors
+) -> None:
+    await bound.probe_all([DEVICE, "space/0"])
+    await bound.end_stranded({HERE, ELSEWHERE})
+    assert actors.killed == []
+    await bound.end_stranded({HERE})
+    assert actors.killed == [DEVICE]
+    assert list(bound.status) == ["space/0"], "Ray starts it on another node"
+    await bound.end_stranded({HERE})
+    assert actors.killed == [DEVICE], "once"
+
+
+@pytest.mark.parametrize("answer", [Restarting("for ever"), NoAnswer("it waits for its node")])
+async def test_who_waits_for_a_node_that_nobody_knew_is_ended_after_a_while(
+    bound: Watcher, actors: Actors, answer: Exception
+) -> None:
+    actors.answer = answer
+    for _ in range(int(START_S) + 2):
+        await bound.probe_all([DEVICE])
+        actors.now += 1.0
+    assert actors.killed == [DEVICE]
 
 
 def test_patience_begins_with_that_of_a_start() -> None:
