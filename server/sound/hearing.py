@@ -3,20 +3,23 @@
 An *ear* a practitioner: it knows their sessions and those of spaces that they participate in (asked of storage once a second for
 what is new, followed at their entities for what becomes of them) and shows a ``Moment`` of them to each of its listeners. What a
 session sounds like is rendered from its recipe around its position and measured, in a thread, once a session and tick however
-many look; the windows of sessions that sound at once are added up, as they are in the air.
+many look; the windows of sessions that sound at once are added up, as they are in the air. What they play on the server's device
+beside their sessions is there as the device measured it (``shared_device``).
 
-A tick is 100 ms. An ear whose last moment is not ready leaves a tick out, so what takes long makes its own frames rare and nobody
-waits in a queue. Nothing runs here while nobody looks.
+A tick is 100 ms. An ear whose last moment is not ready leaves a tick out, so what takes long makes its own frames rare; and where
+several sound, an ear that took the thread for long rests until the others have had as much of it. Looks into storage are
+spread over a second and come one after the other. Nothing runs here while nobody looks.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 import msgspec
 import numpy as np
@@ -24,6 +27,7 @@ from numpy.typing import NDArray
 
 from actors.audio.render import render
 from actors.audio.spectrum import WINDOW, linear_bands, spectrum
+from actors.audio.state import partials
 from actors.audio.values import SAMPLE_RATE
 from actors.audio_session import commands as c
 from actors.audio_session.replies import AudioSession
@@ -32,7 +36,8 @@ from actors.runtime.entity import Address
 from actors.runtime.errors import SanghaError
 from actors.runtime.ports import StoreDown
 from server.sound.follower import Follower
-from server.ws.dialects.vajra import BARS, BARS_HZ, Moment, Sounding
+from server.sound.shared_device import LOOK_EVERY, Plain, SharedDevice
+from server.ws.dialects.vajra import BARS, BARS_HZ, SILENCE, Moment, Sounding
 
 if TYPE_CHECKING:
     from server.gateway import Gateway
@@ -40,18 +45,19 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PERIOD_S: Final = 0.1
-LOOK_EVERY: Final = 10
-"""Ticks between two looks into storage for sessions that are new. What becomes of those that are known is heard at once."""
 SHOWN_MAX: Final = 32
 """Sessions of one practitioner that are shown: the newest of those that have not ended."""
 HEARD_MAX: Final = 8
 """Of those, how many are heard: each that runs costs a few milliseconds of a thread for each tick."""
+HEARD_PARTIALS: Final = 1_024
+"""And how many sines they may have together: some 30 ms of the thread."""
 ENDED_SHOWN_S: Final = 60.0
 """How long a session that has ended is still shown, so that whoever looks sees how."""
 LIVE: Final = ("created", "running", "paused")
 _decode = msgspec.json.Decoder(AudioSession).decode
 
 Samples = NDArray[np.float32]
+T = TypeVar("T")
 
 
 class Listener(Protocol):
@@ -68,9 +74,13 @@ class Hearing:
         self.gateway = gateway
         self._ears: dict[str, Ear] = {}
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spectrum")
-        self._windows: dict[str, asyncio.Future[Samples]] = {}
-        self._ticks = 0
+        self._windows: dict[str, asyncio.Future[tuple[Samples, float]]] = {}
+        self._ticks = self._made = 0
         self._ticking = False
+        self.sounding = 1
+        """Ears with something to measure, as of the last tick."""
+        self.looking = asyncio.Lock()
+        self.device = SharedDevice(gateway)
 
     def close(self) -> None:
         """Hear nothing any more."""
@@ -80,7 +90,8 @@ class Hearing:
         """A practitioner's, which is there from now on."""
         ear = self._ears.get(owner)
         if ear is None:
-            ear = self._ears[owner] = Ear(self, owner)
+            self._made += 1
+            ear = self._ears[owner] = Ear(self, owner, self._made % LOOK_EVERY)
         return ear
 
     def forget(self, ear: Ear) -> None:
@@ -103,26 +114,36 @@ class Hearing:
                 await asyncio.sleep(due - loop.time())
                 self._ticks += 1
                 self._windows = {}
-                now = datetime.now(UTC)
+                now, sounding = datetime.now(UTC), 0
+                self.device.tick(self._ticks, self._ears.keys())
                 for ear in list(self._ears.values()):
-                    ear.tick(self._ticks, now)
+                    sounding += ear.tick(self._ticks, now)
+                    await asyncio.sleep(0)  # the others of this loop have a turn between
+                self.sounding = max(sounding, 1)
         finally:
             self._ticking = False
 
-    async def measure(self, sessions: Sequence[AudioSession], now: datetime) -> Sounding:
-        """Of what they sound like together."""
-        windows = [await asyncio.shield(self._window(session, now)) for session in sessions]
-        sounding: Sounding = await self._in_thread(measured, windows)
-        return sounding
+    async def measure(self, sessions: Sequence[AudioSession], now: datetime) -> tuple[Sounding, float]:
+        """Of what they sound like together, and for how many seconds the thread was at it."""
+        found = [await asyncio.shield(self._window(session, now)) for session in sessions]
+        windows, took_s = [window for window, _ in found], sum(took_s for _, took_s in found)
+        sounding, measuring_s = await self._in_thread(measured, windows)
+        return sounding, took_s + measuring_s
 
-    def _window(self, session: AudioSession, now: datetime) -> asyncio.Future[Samples]:
+    def _window(self, session: AudioSession, now: datetime) -> asyncio.Future[tuple[Samples, float]]:
         window = self._windows.get(session.id)
         if window is None:
             window = self._windows[session.id] = asyncio.ensure_future(self._in_thread(window_of, session, now))
         return window
 
-    def _in_thread(self, work: Any, *arguments: Any) -> asyncio.Future[Any]:
-        return asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
+    def _in_thread(self, work: Callable[..., T], *arguments: Any) -> asyncio.Future[tuple[T, float]]:
+        """What came of it, and the processor's seconds that it took."""
+
+        def timed() -> tuple[T, float]:
+            began_s = time.thread_time()
+            return work(*arguments), time.thread_time() - began_s
+
+        return asyncio.get_running_loop().run_in_executor(self._pool, timed)
 
 
 def sounds(session: AudioSession, now: datetime) -> bool:
@@ -154,11 +175,36 @@ def measured(windows: Sequence[Samples]) -> Sounding:
     )
 
 
-class Ear:
-    """One practitioner's."""
+def with_peaks(sounding: Sounding, peaks: Mapping[float, float]) -> Sounding:
+    """And what was measured elsewhere, amplitudes by frequency: what is there already (within a bin) counts once, at its
+    greatest."""
+    if not peaks:
+        return sounding
+    found = dict(zip(sounding.frequencies, sounding.amplitudes, strict=True))
+    bars = list(sounding.bars)
+    for frequency, level in peaks.items():
+        near = min(found, key=lambda other: abs(other - frequency), default=None)
+        if near is not None and abs(near - frequency) < SAMPLE_RATE / WINDOW:
+            level = max(level, found.pop(near))
+        found[frequency] = level
+        if frequency < BARS_HZ:
+            bar = int(frequency * BARS / BARS_HZ)
+            bars[bar] = max(bars[bar], min(level, 1.0))
+    loudest = sorted(found.items(), key=lambda peak: -peak[1])
+    return Sounding(
+        frequencies=tuple(frequency for frequency, _ in loudest),
+        amplitudes=tuple(level for _, level in loudest),
+        bars=tuple(bars),
+    )
 
-    def __init__(self, hearing: Hearing, owner: str) -> None:
+
+class Ear:
+    """One practitioner's. ``phase``: in which of ``LOOK_EVERY`` ticks it looks."""
+
+    def __init__(self, hearing: Hearing, owner: str, phase: int) -> None:
         self.owner = owner
+        self._phase = phase
+        self._rests_until = 0.0
         self._hearing = hearing
         self._gateway = hearing.gateway
         self._sessions: dict[str, AudioSession] = {}
@@ -176,6 +222,7 @@ class Ear:
         try:
             own, enter = Address("practitioner", self.owner), practitioner.Enter(login=login)
             profile = await self._follower.follow(own, practitioner.encode(enter))
+            self._looking = True
             await self._look()
             self._listeners.add(listener)
         finally:
@@ -198,12 +245,11 @@ class Ear:
 
     async def _look(self) -> None:
         """Follow what is new, let go what has ended. Storage that does not answer changes nothing."""
-        self._looking = True
         try:
             found = dict(await self._gateway.queries.audible_sessions(self.owner, SHOWN_MAX))
-            for session, own in found.items():
+            for session, space in found.items():
                 if session not in self._sessions and not self._follower.closing:
-                    await self._follow(session, own=own)
+                    await self._follow(session, space)
             for other in [
                 each for each in self._sessions.values() if each.owner != self.owner and each.id not in found
             ]:
@@ -213,8 +259,8 @@ class Ear:
         finally:
             self._looking = False
 
-    async def _follow(self, session: str, *, own: bool) -> None:
-        address, listen = Address("audio_session", session), c.Listen(as_member=not own)
+    async def _follow(self, session: str, space: str | None) -> None:
+        address, listen = Address("audio_session", session), c.Listen(as_member=space)
         try:
             answer = await self._follower.follow(address, c.encode(listen))
         except SanghaError as refused:  # deleted meanwhile, or its shard is away: the next look shows
@@ -250,24 +296,42 @@ class Ear:
 
     # --- what is shown -----------------------------------------------------------------------------------------------
 
-    def tick(self, number: int, now: datetime) -> None:
-        """Show the moment, or begin to find out what it sounds like."""
-        if number % LOOK_EVERY == 0 and not self._looking:
+    def tick(self, number: int, now: datetime) -> bool:
+        """Show the moment, or begin to find out what it sounds like; whether anything sounds."""
+        if number % LOOK_EVERY == self._phase and not self._looking:
+            self._looking = True
             self._let_go(now)
-            self._gateway.spawn(self._look())
-        if self._busy:
-            return
-        sounding = [each for each in self._newest() if sounds(each, now)][:HEARD_MAX]
-        if sounding:
+            self._gateway.spawn(self._look_in_turn())
+        sounding = self._sounding(now)
+        if not sounding:
+            if not self._busy:
+                self._show(now)
+        elif not self._busy and asyncio.get_running_loop().time() >= self._rests_until:
             self._busy = True
             self._gateway.spawn(self._measure(sounding, now))
-        else:
-            self._show(Moment(now, self._newest()))
+        return bool(sounding)
+
+    async def _look_in_turn(self) -> None:
+        async with self._hearing.looking:
+            await self._look()
+
+    def _sounding(self, now: datetime) -> list[AudioSession]:
+        """What is heard: the newest, as long as the thread can bear it."""
+        found: list[AudioSession] = []
+        room = HEARD_PARTIALS
+        for session in self._newest():
+            if len(found) == HEARD_MAX:
+                break
+            if sounds(session, now) and (cost := partials(session.recipe)) <= room:
+                room -= cost
+                found.append(session)
+        return found
 
     async def _measure(self, sounding: Sequence[AudioSession], now: datetime) -> None:
         try:
-            found = await self._hearing.measure(sounding, now)
-            self._show(Moment(now, self._newest(), found))
+            found, took_s = await self._hearing.measure(sounding, now)
+            self._rests_until = asyncio.get_running_loop().time() + took_s * (self._hearing.sounding - 1)
+            self._show(now, found)
         except Exception:  # nobody waits for this task; the next tick tries again
             log.exception("a spectrum could not be measured")
         finally:
@@ -279,6 +343,18 @@ class Ear:
             self._sessions.values(), key=lambda each: (each.owner == self.owner, each.created_at), reverse=True
         )
 
-    def _show(self, moment: Moment) -> None:
+    def _show(self, now: datetime, sounding: Sounding = SILENCE) -> None:
+        sounding = with_peaks(sounding, self._hearing.device.heard_by(self.owner))
+        moment = Moment(now, self._newest(), sounding, self._status())
         for listener in list(self._listeners):
             listener.show(moment)
+
+    def _status(self) -> dict[str, Plain]:
+        """What is known of the server, in plain values."""
+        playouts, settings = self._gateway.playouts, self._gateway.settings
+        running = sum(session.status == "running" for session in self._sessions.values())
+        return self._hearing.device.status() | {
+            "sessions_running": running,
+            "listeners": 0 if playouts is None else playouts.listeners(self._sessions),
+            "hardware_level_setting": settings.hardware_level,
+        }

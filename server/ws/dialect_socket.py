@@ -79,6 +79,7 @@ class VajraSocket:
             await self._stand(bearer, local=local)
             measures.auths["ok"] += 1
         except SanghaError as failure:
+            connection.withdraw()
             measures.auths[failure.code] += 1
             connection.write(vajra.error(failure))
             connection.close(_close_code(failure), failure.message)
@@ -90,15 +91,16 @@ class VajraSocket:
         login = await self._login(bearer, local=local)
         owner = str(login.practitioner_id)
         identity = gateway.new_identity(owner, guest=False, now_s=time.time())
+        hearing = await gateway.hear()
         gateway.check_sockets_of(owner, identity.uuid)
-        ear = (await gateway.hear()).ear(owner)
-        profile = await ear.enter(None if login.id == LOCAL else str(login.id), self)
-        self._ear = ear
-        gateway.check_sockets_of(owner, identity.uuid)  # others may have come while this one waited
+        # It counts, and what ends the login closes it, from before it is asked whether the login is there: an end that came
+        # while this one waits for the answer would be nobody's.
         connection.auth_session, connection.expires_s = str(login.id), login.expires_at.timestamp()
+        connection.stand(identity, Caller(owner, None, False, identity.uuid))
+        self._ear = hearing.ear(owner)
+        profile = await self._ear.enter(None if login.id == LOCAL else str(login.id), self)
         if not connection.closing:
-            name = display_name(orjson.loads(profile))
-            connection.stand(identity, Caller(owner, name, False, identity.uuid))
+            connection.rename(display_name(orjson.loads(profile)))
 
     async def _login(self, bearer: str | None, *, local: bool) -> LocalLogin:
         if bearer is not None:
@@ -201,7 +203,7 @@ class VajraSocket:
 
     def show(self, moment: vajra.Moment) -> None:
         """Of the newest moment what it wants; what waited for a slow client is replaced."""
-        if self._connection.caller is not None:
+        if not self._connection.closing:
             for key, payload in self._dialect.frames(moment):
                 self._connection.outbox.put(text_frame(payload), LATEST, key)
 

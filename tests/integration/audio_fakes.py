@@ -33,7 +33,7 @@ def a_session(id_: str = SESSION, owner: str = ALICE, **fields: Any) -> AudioSes
         "id": id_, "name": "Evening", "intention": "", "status": "created", "duration": 600, "audio_type": "binaural",
         "audio_frequency": 432.0, "frequencies": (432.0,), "prayer_bowl_mode": False, "metadata": {}, "volume": 0.5,
         "astrology_enabled": False, "hardware_enabled": False, "visuals_enabled": False, "owner": owner, "space": None,
-        "device": None, "created_at": now, "updated_at": None, "started_at": None, "stopped_at": None,
+        "device": None, "device_error": None, "created_at": now, "updated_at": None, "started_at": None, "stopped_at": None,
         "start_time": now.timestamp(), "elapsed_time": 0, "recipe": TONE, "timeline": Timeline(),
     }  # fmt: skip
     return AudioSession(**(given | fields))

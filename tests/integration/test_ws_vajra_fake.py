@@ -14,6 +14,7 @@ from fuzz.frames import Wire
 from gateway_fakes import ALICE, BOB, HALL, ROOM, Client, until
 from vajra_world import SoundWorld, sound_world
 
+from actors.audio.replies import DeviceState
 from actors.audio_session import commands as c
 from actors.runtime.entity import Caller
 from actors.runtime.errors import ActorUnavailable
@@ -160,6 +161,21 @@ async def test_a_slow_native_client_with_a_wrong_token_is_closed(w: SoundWorld) 
         assert await client.closed() == 4001
 
 
+@pytest.mark.parametrize("late", [False, True])
+async def test_a_native_client_that_does_not_begin_with_auth_is_told_in_its_own_words(
+    w: SoundWorld, late: bool
+) -> None:
+    """Also behind the 300 ms after which it was greeted as Vajra's: whatever it got has a type."""
+    async with w.socket() as client:
+        if late:
+            assert "type" in await client.receive()
+        await client.send(id=7, type="space.list")
+        while (told := await client.receive())["type"] != "error":
+            assert told["type"] in ("realtime_data", "connection_status")
+        assert (told["id"], told["error"]["code"]) == (7, "unauthenticated")
+        assert await client.closed() == 4001
+
+
 async def test_its_own_path_is_no_way_into_the_native_dialect(w: SoundWorld) -> None:
     async with w.socket("/ws/vajra") as client:
         await client.send(id=1, type="auth")
@@ -186,6 +202,35 @@ async def test_a_login_that_ends_closes_its_sockets() -> None:
             await receive(client, "realtime_data")
             w.gateway.sweep(0.0, 2e10)
             assert await client.closed() == 4001
+
+
+@pytest.mark.parametrize("when", ["while it is asked", "while its sessions are looked up"])
+async def test_a_login_that_ends_while_a_socket_enters_leaves_none_standing(when: str) -> None:
+    async with sound_world() as w:
+        login = w.queries.login("t", ALICE)
+        looked, go_on = asyncio.Event(), asyncio.Event()
+        real = w.queries.audible_sessions
+
+        async def slow(practitioner: str, limit: int) -> Any:
+            looked.set()
+            await go_on.wait()
+            return await real(practitioner, limit)
+
+        w.queries.audible_sessions = slow  # type: ignore[method-assign]
+        if when == "while it is asked":
+            w.shards.hold()
+        async with w.socket("/ws/vajra", additional_headers={"Authorization": "Bearer t"}) as client:
+            if when == "while it is asked":
+                await until(lambda: w.shards.held)
+                w.shards.release()
+                await until(lambda: ("practitioner", ALICE) in w.shards.streams)
+            else:
+                await looked.wait()
+            w.shards.push(w.shards.streams["practitioner", ALICE], "session_closed", {"sessions": [login.id]})
+            assert await client.closed() == 4001
+        go_on.set()
+        await until(lambda: not w.gateway.followers and not w.gateway._connections)
+        assert w.gateway.sessions == 0
 
 
 async def test_its_sockets_are_counted_as_any_others() -> None:
@@ -418,3 +463,74 @@ async def test_a_client_that_ends_the_connection_without_a_word_leaves_nothing(w
 
 def test_silence_is_what_the_protocol_says() -> None:
     assert authentication.SILENCE_S == 0.3
+
+
+# --- the server's device ---------------------------------------------------------------------------------------------
+
+
+def a_device(**fields: Any) -> DeviceState:
+    known: dict[str, Any] = {"device": "default", "present": True, "status": "Speaker (ALSA) plays", "volume": 0.8}
+    return DeviceState(**(known | {"frequencies": (440.0,), "amplitudes": (0.4,)} | fields))
+
+
+async def test_what_one_plays_on_the_device_is_shown_as_the_device_measured_it(w: SoundWorld) -> None:
+    w.queries.voices, w.shards.device = [(LOCAL, None)], a_device(underruns=3)
+    async with w.socket() as client, w.socket() as seeds:
+        await seeds.send(type="subscribe_audio")
+        while not max((frame := await receive(client, "realtime_data"))["audio_spectrum"]):
+            pass
+        assert frame["audio_spectrum"][28] == 0.4
+        status = frame["system_status"]
+        assert (status["audio_device"], status["audio_status"]) == (True, "Speaker (ALSA) plays")
+        assert (status["audio_voices"], status["audio_volume"], status["audio_underruns"]) == (1, 0.8, 3)
+        assert all(type(value) in (str, int, float, bool, type(None)) for value in status.values())
+        while not (data := (await receive(seeds, "audio_spectrum"))["data"])["frequencies"]:
+            pass
+        assert (data["frequencies"], data["amplitudes"]) == ([440.0], [0.4])
+
+
+async def test_what_others_and_ones_own_sessions_play_there_is_not_ones_own(w: SoundWorld) -> None:
+    w.queries.voices, w.shards.device = [(BOB, None), (LOCAL, SESSION)], a_device()
+    async with w.socket() as client:
+        while (frame := await receive(client, "realtime_data"))["system_status"]["audio_device"] is not True:
+            pass
+        assert (frame["system_status"]["audio_voices"], frame["audio_spectrum"]) == (2, [0.0] * 64)
+
+
+async def test_to_look_wakes_no_device(w: SoundWorld) -> None:
+    w.shards.device = a_device()
+    async with w.socket() as client:
+        while w.queries.looks < 3:
+            status = (await receive(client, "realtime_data"))["system_status"]
+        assert w.shards.asked_device == 0
+        assert (status["audio_device"], status["audio_voices"], status["sessions_running"]) == (False, 0, 0)
+        assert "AUDIO_DEVICE=none" in status["audio_status"]
+
+
+# --- each other ------------------------------------------------------------------------------------------------------
+
+
+async def test_who_sounds_expensively_waits_for_the_others_and_not_they_for_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    measured: list[str] = []
+    real = hearing.Hearing.measure
+
+    async def measure(self: Any, sessions: Any, now: Any) -> Any:
+        measured.append(sessions[0].owner)
+        found, took_s = await real(self, sessions, now)
+        return found, 30.0 if sessions[0].owner == ALICE else took_s
+
+    monkeypatch.setattr(hearing.Hearing, "measure", measure)
+    async with sound_world() as w:
+        bearers = {}
+        for token, owner, session in (("a", ALICE, SESSION), ("b", BOB, OTHER)):
+            w.queries.login(token, owner)
+            w.shards.tell(w.shards.session(session, owner, **TONE), c.Start(), Caller(owner))
+            bearers[owner] = {"additional_headers": {"Authorization": f"Bearer {token}"}}
+        async with w.socket("/ws/vajra", **bearers[BOB]) as bob, w.socket("/ws/vajra", **bearers[ALICE]):
+            await until(lambda: ALICE in measured)
+            alices = measured.count(ALICE)
+            for _ in range(10):
+                await receive(bob, "realtime_data")
+            assert measured.count(ALICE) <= alices + 1  # the one that nobody knew to be expensive

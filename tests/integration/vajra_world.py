@@ -12,6 +12,7 @@ import msgspec
 from gateway_fakes import SECRET, FakeQueries, FakeShards, World
 from unit.driving import Driver
 
+from actors.audio.replies import DeviceState
 from actors.audio_session import commands as c
 from actors.audio_session.entity import AudioSessionKind
 from actors.runtime.cell import event_frame
@@ -30,6 +31,8 @@ class SoundShards(FakeShards):
         self.sessions: dict[str, Driver] = {}
         self.commands: list[Any] = []
         """What sessions were asked, from the oldest."""
+        self.device: DeviceState | None = None
+        self.asked_device = 0
 
     def session(self, id_: str, owner: str, **fields: Any) -> Driver:
         """A session is there."""
@@ -52,6 +55,10 @@ class SoundShards(FakeShards):
         return decision.reply
 
     def _work(self, kind: str, message: Any, on_answer: Callable[[Any], None]) -> None:
+        if kind == "audio" and self.device is not None:
+            self.asked_device += 1
+            on_answer(Answer(message.cid, msgspec.json.encode(self.device)))
+            return
         if kind != "audio_session" or self.refuse(message) is not None:
             super()._work(kind, message, on_answer)
             return
@@ -80,8 +87,10 @@ class SoundQueries(FakeQueries):
         super().__init__()
         self.shards = shards
         self.looks = 0
+        self.voices: list[tuple[str, str | None]] = []
+        """On the sound device: whose, and of which session."""
 
-    async def audible_sessions(self, practitioner: str, limit: int) -> list[tuple[str, bool]]:
+    async def audible_sessions(self, practitioner: str, limit: int) -> list[tuple[str, str | None]]:
         self._check()
         self.looks += 1
         there = [driver.state.session for driver in self.shards.sessions.values() if driver.state.session is not None]
@@ -89,7 +98,11 @@ class SoundQueries(FakeQueries):
         mine = [
             each for each in live if each.owner == practitioner or each.space in self.spaces_of.get(practitioner, ())
         ]
-        return [(self._id(each), each.owner == practitioner) for each in mine][:limit]
+        return [(self._id(each), None if each.owner == practitioner else each.space) for each in mine][:limit]
+
+    async def playing_on(self, device: str) -> list[tuple[str, str | None]]:
+        self._check()
+        return self.voices
 
     def _id(self, session: Any) -> str:
         return next(id_ for id_, driver in self.shards.sessions.items() if driver.state.session is session)
@@ -104,7 +117,7 @@ class SoundWorld(World):
 async def sound_world(**settings: Any) -> AsyncIterator[SoundWorld]:
     shards = SoundShards()
     queries = SoundQueries(shards)
-    options = {"port": 0, "auth_timeout_s": 5.0} | settings
+    options = {"port": 0, "auth_timeout_s": 5.0, "audio_device": "none"} | settings
     gateway = Gateway(Settings(_env_file=None, **options), shards, queries, SECRET)
     shards.on_message = gateway.on_message
     port = await gateway.start()

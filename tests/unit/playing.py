@@ -103,7 +103,7 @@ def session(
     return AudioSession(
         id=ID, name="", intention="", status=status, duration=60, audio_type="binaural", audio_frequency=432.0,  # type: ignore[arg-type]
         frequencies=(432.0,), prayer_bowl_mode=False, metadata={}, volume=0.5, astrology_enabled=False,
-        hardware_enabled=False, visuals_enabled=False, owner=WHO, space=None, device=None, created_at=T0, updated_at=None,
-        started_at=T0, stopped_at=None, start_time=T0.timestamp(), elapsed_time=0, recipe=recipe,
+        hardware_enabled=False, visuals_enabled=False, owner=WHO, space=None, device=None, device_error=None, created_at=T0,
+        updated_at=None, started_at=T0, stopped_at=None, start_time=T0.timestamp(), elapsed_time=0, recipe=recipe,
         timeline=Timeline(position_s=position_s, anchor_at=anchor), published=False,
     )  # fmt: skip

@@ -13,7 +13,8 @@ from actors.audio.spectrum import WINDOW
 from actors.audio.timeline import Timeline
 from actors.audio.values import SAMPLE_RATE
 from server.sound.follower import payloads
-from server.sound.hearing import measured, sounds, window_of
+from server.sound.hearing import measured, sounds, window_of, with_peaks
+from server.ws.dialects.vajra import BARS, SILENCE
 from server.ws.protocol import text_frame
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
@@ -77,6 +78,17 @@ def test_more_than_full_scale_is_a_full_bar() -> None:
     sounding = measured([window_of(playing(), NOW)] * 4)
     assert max(sounding.bars) == 1.0
     assert sounding.amplitudes[0] == pytest.approx(2.0, abs=0.01)
+
+
+def test_what_a_device_measured_is_added_and_what_is_there_already_counts_once() -> None:
+    assert with_peaks(SILENCE, {}) is SILENCE
+    alone = with_peaks(SILENCE, {440.0: 0.3, 1_500.0: 0.6, 990.0: 1.4})
+    assert (alone.frequencies, alone.amplitudes) == ((990.0, 1_500.0, 440.0), (1.4, 0.6, 0.3))
+    assert {bar: level for bar, level in enumerate(alone.bars) if level} == {28: 0.3, 63: 1.0}
+    sounding = measured([window_of(playing(528.0), NOW)])
+    both = with_peaks(sounding, {529.0: 0.7, 700.0: 0.1})
+    assert (both.frequencies, both.amplitudes) == ((529.0, 700.0), (0.7, 0.1))
+    assert (len(both.bars), max(both.bars)) == (BARS, 0.7)
 
 
 def test_frames_that_were_joined_are_taken_apart() -> None:

@@ -34,7 +34,7 @@ def session(**fields: Any) -> AudioSession:
         "id": ID, "name": "Evening", "intention": "peace", "status": "running", "duration": 300, "audio_type": "pure_sine",
         "audio_frequency": 528.0, "frequencies": (528.0,), "prayer_bowl_mode": False, "metadata": {"a": 1}, "volume": 0.5,
         "astrology_enabled": True, "hardware_enabled": False, "visuals_enabled": False, "owner": ID, "space": None,
-        "device": None, "created_at": NOW, "updated_at": None, "started_at": NOW, "stopped_at": None,
+        "device": None, "device_error": None, "created_at": NOW, "updated_at": None, "started_at": NOW, "stopped_at": None,
         "start_time": NOW.timestamp(), "elapsed_time": 0, "recipe": Recipe(voices=(Sine(frequency=528.0),), duration_s=300),
         "timeline": Timeline(anchor_at=NOW),
     }  # fmt: skip
@@ -121,7 +121,18 @@ def test_the_published_clients_ping_is_answered_and_decides_nothing() -> None:
     assert json.loads(outcome.frame) == {"type": "pong"}
     assert dialect.received(said(id=1, type="auth", token="t")) == NotOurs()
     assert not vajra.begins(said(type="ping"))
-    assert not isinstance(Vajra(undecided=True).received(said(id=1, type="ping")), Alive)  # a native one
+
+
+def test_any_request_with_an_id_is_a_native_clients_where_it_may_be_one() -> None:
+    """So it gets the native dialect's errors, which name the ``id``."""
+    for word in ("auth", "ping", "space.list", "dance"):
+        assert Vajra(undecided=True).received(said(id=1, type=word)) == NotOurs()
+        assert not isinstance(Vajra(undecided=False).received(said(id=1, type=word)), NotOurs)
+        decided = Vajra(undecided=True)
+        decided.received(said(type="subscribe_audio"))
+        assert not isinstance(decided.received(said(id=1, type=word)), NotOurs)
+    assert Vajra(undecided=True).received(said(id=1, type="subscribe_audio")) == SubscribeAudio()
+    assert isinstance(Vajra(undecided=True).received(said(id=1)), Wrong)
 
 
 def test_what_is_no_json_gets_the_seeds_own_words() -> None:

@@ -8,13 +8,13 @@ What is sent keeps the dialect's own forms: ``realtime_data`` has epoch seconds,
 the server's own zone), an error leaves the socket open and says what is wrong twice: as ``error``, where the seed has it, and as
 ``message`` of the type ``error``, which the published client shows. Where there is a code, it stands beside.
 
-A socket is *undecided* until it says one of ``WORDS``: then ``auth`` is a native client's, which was slow to say it. The
-published client's ``ping`` decides nothing: a native one has an ``id``.
+A socket is *undecided* until it says one of ``WORDS``: until then ``auth``, or another request with an ``id``, is a native
+client's, which was slow to say it. The published client's ``ping`` has none, and decides nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from typing import Any, Final
@@ -96,9 +96,9 @@ class Vajra:
         except orjson.JSONDecodeError:
             return Wrong(frame=INVALID)
         word = value.get("type") if type(value) is dict else None
-        if word == "auth" and self._undecided:
+        if self._undecided and _is_native(value, word):
             return NotOurs()
-        if word == "ping" and "id" not in value:
+        if word == "ping":
             return Alive(frame=PONG)
         if type(word) is not str or word not in WORDS:
             return Wrong(frame=refusal(_not_a_word(value, word), "bad_request"))
@@ -128,6 +128,11 @@ def begins(data: bytes) -> bool:
     return type(word) is str and word in WORDS
 
 
+def _is_native(value: Any, word: Any) -> bool:
+    """A client of the native dialect, which numbers what it asks; its errors are the native ones too, then."""
+    return word == "auth" or (type(word) is str and word not in WORDS and "id" in value)
+
+
 def _not_a_word(value: Any, word: Any) -> str:
     if type(value) is not dict:
         return "a message is a JSON object"
@@ -155,27 +160,35 @@ class Sounding(Struct, frozen=True, kw_only=True):
 
 
 SILENCE: Final = Sounding()
+NOTHING: Final[Mapping[str, str | float | bool | None]] = {}
 
 
 class Moment:
     """A practitioner's sessions and what they sound like at one time. Frames are encoded once, for as many sockets as look."""
 
-    def __init__(self, at: datetime, sessions: Sequence[AudioSession], sounding: Sounding = SILENCE) -> None:
-        """``at`` is aware."""
+    def __init__(
+        self,
+        at: datetime,
+        sessions: Sequence[AudioSession],
+        sounding: Sounding = SILENCE,
+        status: Mapping[str, str | float | bool | None] = NOTHING,
+    ) -> None:
+        """``at`` is aware. ``status``: what is known of the server, in plain values."""
         self.at = at
         self.sessions = sessions
         self.sounding = sounding
+        self.status = status
 
     @cached_property
     def realtime_data(self) -> bytes:
-        """For the published client. ``system_status`` is empty: nothing is known here of the server's sound devices."""
+        """For the published client."""
         return orjson.dumps(
             {
                 "type": "realtime_data",
                 "timestamp": self.at.timestamp(),
                 "audio_spectrum": self.sounding.bars,
                 "active_sessions": {session.id: shown(session, self.at) for session in self.sessions},
-                "system_status": {},
+                "system_status": dict(self.status),
             }
         )
 
