@@ -61,7 +61,7 @@ class Settings(BaseSettings):
     allowed_origins: Annotated[tuple[str, ...] | None, NoDecode] = Field(
         None,
         validation_alias=AliasChoices("allowed_origins", "SANGHA_ALLOWED_ORIGINS", "BACKEND_CORS_ORIGINS"),
-        description="other origins that browsers may come from, comma-separated; unset, ports 3000 and 5173 of local_user",
+        description="other origins that browsers may come from, comma-separated; unset, ports 3000, 3009, 5173 of local_user",
     )
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="addresses and CIDRs of proxies whose forwarded headers count, comma-separated"

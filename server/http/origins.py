@@ -14,9 +14,11 @@ from urllib.parse import urlsplit
 
 from server.listening import is_loopback
 
-LOCAL_ORIGINS: Final = tuple(f"http://{host}:{port}" for host in ("localhost", "127.0.0.1") for port in (3000, 5173))
-"""Where the development servers of Vajra.Stream's front ends are (the seed's BACKEND_CORS_ORIGINS): welcome by default where
-there is a local user, whose pages need no login."""
+LOCAL_ORIGINS: Final = tuple(
+    f"http://{host}:{port}" for host in ("localhost", "127.0.0.1") for port in (3000, 3009, 5173)
+)
+"""Where the development servers of Vajra.Stream's front ends are (the seed's BACKEND_CORS_ORIGINS, and the published one's
+3009): welcome by default where there is a local user, whose pages need no login."""
 
 _HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s\[\]:/?#@\\]+)(?::[0-9]{0,5})?")
 """Stricter than a URL's authority: no user, no blanks. What is let through here is compared, and must have one meaning."""

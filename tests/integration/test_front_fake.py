@@ -388,17 +388,18 @@ async def test_nobody_else_is_the_local_user() -> None:
 
 
 async def test_the_seeds_front_ends_are_welcome_where_there_is_a_local_user() -> None:
-    seed = "http://localhost:5173"
-    for settings, welcome in (
-        ({"local_user": True}, True),
-        ({"local_user": True, "allowed_origins": ()}, False),
-        ({"local_user": True, "allowed_origins": (FRIEND,)}, False),
-        ({}, False),
+    seed, published = "http://localhost:5173", "http://localhost:3009"
+    for settings, page, welcome in (
+        ({"local_user": True}, seed, True),
+        ({"local_user": True}, published, True),
+        ({"local_user": True, "allowed_origins": ()}, seed, False),
+        ({"local_user": True, "allowed_origins": (FRIEND,)}, published, False),
+        ({}, seed, False),
     ):
         async with world(**settings) as w, httpx.AsyncClient(base_url=w.http) as http:
-            answer = await http.options("/api/v1/audio/presets", headers={"Origin": seed})
-            assert answer.headers.get("Access-Control-Allow-Origin") == (seed if welcome else None), settings
-            own = await http.get("/api/users/profile", headers={"Origin": seed, "Sec-Fetch-Site": "same-site"})
+            answer = await http.options("/api/v1/audio/presets", headers={"Origin": page})
+            assert answer.headers.get("Access-Control-Allow-Origin") == (page if welcome else None), settings
+            own = await http.get("/api/users/profile", headers={"Origin": page, "Sec-Fetch-Site": "same-site"})
             assert (own.status_code == 200) is welcome, settings
 
 
