@@ -11,7 +11,7 @@ from typing import Annotated, Final, Literal
 from msgspec import Meta
 
 from actors.audio.presets import FREQUENCIES_MAX, Sound, made
-from actors.audio.recipe import Recipe
+from actors.audio.recipe import Bowl, Recipe
 from actors.audio.values import AudioType, Frequency
 from actors.runtime.codec import invalid
 from actors.runtime.entity import Struct
@@ -24,6 +24,8 @@ SIZE_MAX: Final = 2048
 """Pixels a side: 12 MiB of them while a picture is made."""
 SECONDS_MAX: Final = 60
 """Of a spectrogram: 2.6 million samples are rendered for it."""
+BOWL_SECONDS_MAX: Final = 480
+"""Bowls times seconds: eleven modes each, so some 2 s of a core. Sines are cheaper by far and need no bound of their own."""
 START_MAX: Final = 3_600
 SEED_MAX: Final = 2**53 - 1
 
@@ -142,8 +144,8 @@ KINDS: Final[dict[str, type[AnyPicture]]] = {
 
 
 def check(picture: AnyPicture) -> None:
-    """Raises Invalid for what the types cannot say: a number that is none, a spectrogram of less than an octave, a sound that
-    cannot be made."""
+    """Raises Invalid for what the types cannot say: a number that is none, a spectrogram of less than an octave or of too
+    many bowls for too long, a sound that cannot be made."""
     for name in picture.__struct_fields__:
         value = getattr(picture, name)
         if isinstance(value, float) and not isfinite(value):
@@ -151,7 +153,9 @@ def check(picture: AnyPicture) -> None:
     if isinstance(picture, Spectrogram):
         if picture.high < 2 * picture.low:
             raise invalid("high", f"at least {2 * picture.low:g}, an octave above `low`")
-        _ = picture.recipe
+        bowls = sum(isinstance(voice, Bowl) for voice in picture.recipe.voices)
+        if bowls * picture.seconds > BOWL_SECONDS_MAX:
+            raise invalid("seconds", f"at most {BOWL_SECONDS_MAX / bowls:g} of {bowls} bowls")
 
 
 def svg_of(picture: AnyPicture) -> str:

@@ -83,7 +83,7 @@ def build(gateway: Gateway) -> web.Application:
     app[ORIGINS] = Origins(settings.public_urls, settings.foreign_origins)
     app[TRUSTED] = Trusted(settings.trusted_proxies)
     app.on_response_prepare.append(dress)
-    app[vajra_visuals.STUDIO] = Studio()
+    app[vajra_visuals.STUDIO] = Studio(lifted=settings.lab)
     app[UPLOADS] = Uploads(time.monotonic, lifted=settings.lab)
     vajra_astrology.install(app)
     of_accounts = (users, account, export)

@@ -14,8 +14,9 @@ from msgspec import Meta
 
 from actors.visuals.pictures import KINDS, SIZE_MAX, AnyPicture
 from server.http.api import Example, Operation, query_of, routes_of
+from server.http.asker import address_of
 from server.http.context import json_response
-from server.pictures import MEDIA, Studio, tag_of
+from server.pictures import MEDIA, PER_MINUTE, Studio, tag_of
 
 TAG: Final = "Vajra visuals"
 PATH: Final = "/api/v1/visuals"
@@ -78,7 +79,7 @@ async def visual(request: web.Request, type_: type[AnyPicture]) -> web.Response:
     headers = {"ETag": f'"{tag_of(picture)}"', "Cache-Control": KEPT}
     if any(each.value in (tag_of(picture), "*") for each in request.if_none_match or ()):
         return web.Response(status=304, headers=headers)
-    ready = await request.app[STUDIO].made(picture)
+    ready = await request.app[STUDIO].made(picture, address_of(request))
     return web.Response(body=ready.body, content_type=ready.media, headers=headers)
 
 
@@ -123,7 +124,8 @@ OPERATIONS: Final = (
             path=f"{PATH}/{kind}",
             handler=_handler(kind, type_),
             summary=SUMMARIES[kind],
-            description=" ".join((type_.__doc__ or "").split()) + " The same address is always the same picture.",
+            description=" ".join((type_.__doc__ or "").split()) + " The same URL is always the same picture;"
+            f" {PER_MINUTE} a minute are drawn for an address.",
             tag=TAG,
             access="anyone",
             query=type_,
