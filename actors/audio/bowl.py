@@ -45,12 +45,11 @@ def modes(bowl: Bowl, rate: int) -> Partials:
     return kept._replace(amplitudes=tuple(bowl.level * share / total for share in kept.amplitudes))
 
 
-def bowl_wave(bowl: Bowl, begins: int, start: int, count: int, rate: int) -> Samples:
-    """``count`` samples from sample ``start`` on; the bowl is struck at sample ``begins`` <= ``start`` first."""
+def bowl_wave(bowl: Bowl, start: int, count: int, rate: int) -> Samples:
+    """``count`` samples from sample ``start`` on, which is no earlier than the first strike."""
     partials = modes(bowl, rate)
-    found = (
-        _struck(bowl, partials, begins, start, count, rate) if bowl.envelopes else wave(partials, start, count, rate)
-    )
+    first = round(bowl.first_strike_s * rate)
+    found = _struck(bowl, partials, first, start, count, rate) if bowl.envelopes else wave(partials, start, count, rate)
     if bowl.modulation_depth:
         swell = wave(Partials.steady((TREMOLO_HZ,), 1.0), start + round(rate / TREMOLO_HZ / 4), count, rate)
         found *= 1 - bowl.modulation_depth * (1 - swell) / 2

@@ -4,8 +4,8 @@
 handed around as sound: a gateway, a device and a file each make it from the recipe and the position.
 
 A voice begins and ends with a fade of ``values.FADE_S`` or longer. A change while something sounds (another frequency, another
-volume) is a voice that ends ``FADE_S`` after the position at which the other begins: a crossfade. What was before stays in the
-recipe, so a position that is heard again sounds the same.
+volume) is a voice that ends ``FADE_S`` after the position at which the other begins: a crossfade. A bowl that takes over from one
+that was struck before rings on from that strike (``struck_s``).
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ class Bowl(Voice, frozen=True, kw_only=True, tag="bowl"):
 
     ``harmonics`` false: the lowest pair alone. ``envelopes`` false: no decay, it hums. ``strike_every_s`` 0: struck once.
     ``harmonic_strength``: level of the modes above the lowest pair. ``modulation_depth``: how deep a slow tremolo goes.
+    ``struck_s``: the position of its first strike where that was before ``begins_s``.
     """
 
     frequency: Frequency
@@ -51,11 +52,19 @@ class Bowl(Voice, frozen=True, kw_only=True, tag="bowl"):
     harmonic_strength: Share = 0.5
     modulation_depth: Share = 0.0
     strike_every_s: Annotated[float, Meta(ge=0, le=3_600)] = 20.0
+    struck_s: Position | UnsetType = UNSET
 
     def __post_init__(self) -> None:
-        """ValueError for strikes closer than ``values.STRIKES_MIN_S``."""
+        """ValueError for strikes closer than ``values.STRIKES_MIN_S``, and for a first one after it is heard."""
         if 0 < self.strike_every_s < STRIKES_MIN_S:
             raise ValueError(f"strike_every_s: 0 (struck once) or at least {STRIKES_MIN_S}")
+        if self.first_strike_s > self.begins_s:
+            raise ValueError("struck_s: at most begins_s")
+
+    @property
+    def first_strike_s(self) -> float:
+        """The position of its first strike."""
+        return self.begins_s if isinstance(self.struck_s, UnsetType) else self.struck_s
 
 
 class Binaural(Voice, frozen=True, kw_only=True, tag="binaural"):

@@ -50,7 +50,7 @@ def _block(recipe: Recipe, start: int, end: int, rate: int) -> Samples:
         if first >= last or not voice.level:
             continue
         gain = _gain(voice, begins, ends, first, last, rate)
-        samples = sound(voice, begins, first, last - first, rate) * gain
+        samples = sound(voice, first, last - first, rate) * gain
         window = slice(first - start, last - start)
         (both if samples.ndim == 1 else ears)[..., window] += samples
         loudest[window] += voice.level * gain

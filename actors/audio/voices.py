@@ -12,13 +12,13 @@ from actors.audio.phasors import Partials, Samples, wave
 from actors.audio.recipe import AnyVoice, Binaural, Bowl, Chord, Pulse, Sine
 
 
-def sound(voice: AnyVoice, begins: int, start: int, count: int, rate: int) -> Samples:
-    """``count`` samples of a voice that begins at sample ``begins``, from sample ``start`` >= ``begins`` on."""
+def sound(voice: AnyVoice, start: int, count: int, rate: int) -> Samples:
+    """``count`` samples of a voice, from sample ``start`` on, at which it began already."""
     match voice:
         case Sine():
             return _sines((voice.frequency,), voice.level, start, count, rate)
         case Bowl():
-            return bowl_wave(voice, begins, start, count, rate)
+            return bowl_wave(voice, start, count, rate)
         case Binaural():
             left, right = (voice.carrier + side * voice.beat / 2 for side in (-1, 1))
             return np.stack([_sines((each,), voice.level, start, count, rate) for each in (left, right)])

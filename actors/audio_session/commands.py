@@ -1,7 +1,7 @@
 """What an audio session can be asked. The entity's id is the session's UUID.
 
 A caller is a practitioner. Only the owner changes a session; where it is shared with a collective space, a caller whom the
-gateway found to be a member (``as_member``) may see it and listen.
+gateway found to participate in it (``as_member``: the space that it looked into) may see it and listen.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Literal
 
 from msgspec import UNSET, Meta, UnsetType
 
+from actors.audio.presets import Layers
 from actors.audio.values import DURATION_MAX_S, AudioType, DeviceName, Frequency, Level
 from actors.audio.values import Share as Part
 from actors.runtime.codec import CommandCodec, Uuid
@@ -51,6 +52,10 @@ class CreateSession(Command, frozen=True, kw_only=True, tag="create"):
     device: DeviceName | None = None
     """Where it sounds beside those who listen. (HTTP makes ``default`` of ``hardware_enabled`` without a name.)"""
     space: Uuid | None = None
+    layers: Layers | UnsetType = UNSET
+    """Several sounds in place of one."""
+    sky: Metadata = {}  # noqa: RUF012 - msgspec copies it
+    """The sky as it was then, for ``metadata`` where nothing else is called so. (HTTP fills it in for ``astrology_enabled``.)"""
     published: bool = False
     """Made by the published client's request: start and stop answer it with ``status: success``."""
 
@@ -93,13 +98,13 @@ class Delete(Command, frozen=True, kw_only=True, tag="delete"):
 class GetSession(Command, frozen=True, kw_only=True, tag="get"):
     """Answers ``replies.AudioSession``."""
 
-    as_member: bool = False
+    as_member: Uuid | None = None
 
 
 class Listen(Command, frozen=True, kw_only=True, tag="listen"):
     """The caller's session follows the stream. Answers ``replies.AudioSession``."""
 
-    as_member: bool = False
+    as_member: Uuid | None = None
 
 
 AnyCommand = CreateSession | UpdateSession | Start | Pause | Stop | Share | Delete | GetSession | Listen

@@ -17,11 +17,11 @@ from actors.audio.timeline import Timeline
 from actors.audio_session import commands as c
 from actors.audio_session import events as e
 from actors.audio_session import showing
-from actors.audio_session.sound import changed, made
-from actors.audio_session.state import END, GUEST, SessionState, current, ends_at, evolve, lead, position
+from actors.audio_session.sound import changed, made, softened, without_the_past
+from actors.audio_session.state import END, GUEST, ORDER, SessionState, current, ends_at, evolve, lead, position
 from actors.runtime.codec import invalid
-from actors.runtime.entity import EVERYTHING, AlarmFired, Context, Decision, EffectDone, Tick
-from actors.runtime.errors import Conflict, NotFound, TooLarge, Unauthenticated
+from actors.runtime.entity import EVERYTHING, AlarmFired, Attached, Context, Decision, EffectDone, Tick
+from actors.runtime.errors import Conflict, Forbidden, NotFound, TooLarge, Unauthenticated
 
 METADATA_BYTES: Final = 16 * 1024
 """As JSON: as much as a message may have."""
@@ -53,10 +53,12 @@ def _own(state: SessionState, context: Context) -> e.Session:
     return current(session, context.now)
 
 
-def _seen(state: SessionState, context: Context, *, as_member: bool) -> None:
-    """Raises NotFound where the caller may not know of it."""
+def _seen(state: SessionState, context: Context, as_member: str | None) -> None:
+    """Raises NotFound where the caller may not know of it: neither the owner, nor found to be a member of its space."""
     session, caller = _there(state), context.caller
-    if caller is not None and caller.practitioner != session.owner and not (as_member and session.space is not None):
+    if caller is None or caller.practitioner == session.owner:
+        return
+    if as_member is None or as_member != session.space:
         raise _not_there()
 
 
@@ -69,6 +71,15 @@ def follower(state: SessionState, context: Context) -> None:
         raise _not_there()
 
 
+def within(state: SessionState, most: float) -> SessionState:
+    """The state no louder than the server's greatest volume, which may have become less since the session was made."""
+    session = state.session
+    if session is None or session.sound.level <= most:
+        return state
+    recipe, sound = softened(session.recipe, session.sound.level, most), structs.replace(session.sound, level=most)
+    return structs.replace(state, session=structs.replace(session, recipe=recipe, sound=sound))
+
+
 # Commands
 
 
@@ -79,13 +90,17 @@ def create(defaults: Defaults, state: SessionState, command: c.CreateSession, co
         raise Unauthenticated("a session answers to practitioners only")
     if state.session is not None or state.deleted:
         raise Conflict("the session exists already" if state.session is not None else "the session was deleted")
-    _check_metadata(command.metadata)
+    if caller.guest and command.device is not None:
+        raise Forbidden("the server's sound device is not for guests: leave out device and hardware_enabled")
+    metadata = {"sky": command.sky} | command.metadata if command.sky else command.metadata
+    _check_metadata(metadata)
     sound = _sound(command)
     decided = made(sound, defaults)
     ends = caller.guest and caller.expires_at is not None
     session = e.Session(
         id=state.id,
         owner=caller.practitioner,
+        metadata=metadata,
         status="created",
         sound=sound,
         recipe=decided.recipe,
@@ -99,7 +114,15 @@ def create(defaults: Defaults, state: SessionState, command: c.CreateSession, co
     return _became(state, [e.Created(session=session)], context)
 
 
-_AS_GIVEN: Final = (*_SAID, "astrology_enabled", "hardware_enabled", "visuals_enabled", "space", "published")
+_AS_GIVEN: Final = (
+    "name",
+    "intention",
+    "astrology_enabled",
+    "hardware_enabled",
+    "visuals_enabled",
+    "space",
+    "published",
+)
 
 
 def _sound(command: c.CreateSession) -> Sound:
@@ -115,6 +138,7 @@ def _sound(command: c.CreateSession) -> Sound:
         bowl_mode=command.prayer_bowl_mode,
         harmonic_strength=command.harmonic_strength,
         modulation_depth=command.modulation_depth,
+        layers=command.layers,
     )
 
 
@@ -126,7 +150,7 @@ def update(defaults: Defaults, state: SessionState, command: c.UpdateSession, co
     if after != session:
         after = structs.replace(after, updated_at=context.now)
         events.append(e.Updated(session=after, elapsed_time=showing.elapsed(after, context.now)))
-    if command.status is not UNSET and command.status != after.status:
+    if command.status is not UNSET and not _is(after, command.status):
         events.append(_turned(after, command.status, defaults, context.now))
     return _became(state, events, context)
 
@@ -156,6 +180,7 @@ def _resounded(session: e.Session, sound: Sound, defaults: Defaults, now: dateti
         here = position(session, now)
         if recipe.duration_s <= here:
             raise invalid("duration", f"{here:.1f} s were heard already")
+        session = structs.replace(session, recipe=without_the_past(session.recipe, here))
         if structs.replace(sound, duration_s=session.sound.duration_s) == session.sound:
             recipe = structs.replace(session.recipe, duration_s=recipe.duration_s)
         else:
@@ -179,19 +204,20 @@ def pause(state: SessionState, command: c.Pause, context: Context) -> Decision:
 
 def stop(state: SessionState, command: c.Stop, context: Context) -> Decision:
     """It has ended."""
-    session = _own(state, context)
-    events = _until_now(state, session)
-    if session.status not in ("stopped", "completed"):
-        events.append(_stopped(session, context.now))
-    return _became(state, events, context)
+    return _turn(Defaults(), state, "stopped", context)
 
 
 def _turn(defaults: Defaults, state: SessionState, status: c.Status, context: Context) -> Decision:
     session = _own(state, context)
     events = _until_now(state, session)
-    if session.status != status:
+    if not _is(session, status):
         events.append(_turned(session, status, defaults, context.now))
     return _became(state, events, context)
+
+
+def _is(session: e.Session, status: c.Status) -> bool:
+    """Whether there is nothing to do: what is completed has stopped."""
+    return session.status == status or (status == "stopped" and session.status == "completed")
 
 
 def _turned(session: e.Session, status: c.Status, defaults: Defaults, now: datetime) -> e.SessionEvent:
@@ -209,7 +235,8 @@ def _started(session: e.Session, defaults: Defaults, now: datetime) -> e.Started
     begins = now + lead(session)
     if session.status == "paused":
         timeline = Timeline(position_s=session.timeline.position_s, anchor_at=begins)
-        after = structs.replace(session, status="running", timeline=timeline, updated_at=now)
+        recipe = without_the_past(session.recipe, timeline.position_s)
+        after = structs.replace(session, status="running", recipe=recipe, timeline=timeline, updated_at=now)
         return e.Started(session=after, elapsed_time=int(timeline.position_s))
     decided = made(session.sound, defaults)
     after = structs.replace(
@@ -235,8 +262,6 @@ def _paused(session: e.Session, now: datetime) -> e.Paused:
 
 
 def _stopped(session: e.Session, now: datetime) -> e.Stopped:
-    if session.status == "completed":
-        raise Conflict("the session is completed")
     timeline = session.timeline.paused(now, session.recipe.duration_s)
     after = structs.replace(session, status="stopped", timeline=timeline, stopped_at=now, updated_at=now)
     return e.Stopped(session=after, elapsed_time=int(timeline.position_s))
@@ -269,7 +294,7 @@ def _deleted() -> Decision:
 
 def get(state: SessionState, command: c.GetSession, context: Context) -> Decision:
     """The session as it is now."""
-    _seen(state, context, as_member=command.as_member)
+    _seen(state, context, command.as_member)
     return Decision(reply=showing.shown(state, context.now))
 
 
@@ -277,7 +302,7 @@ def listen(state: SessionState, command: c.Listen, context: Context) -> Decision
     """The caller's session follows."""
     if context.caller is None:
         raise Unauthenticated("a session answers to practitioners only")
-    _seen(state, context, as_member=command.as_member)
+    _seen(state, context, command.as_member)
     return Decision(reply=showing.shown(state, context.now), subscribe=True)
 
 
@@ -285,28 +310,84 @@ def listen(state: SessionState, command: c.Listen, context: Context) -> Decision
 
 
 def signal(state: SessionState, signal: Any, context: Context) -> Decision:
-    """An alarm (it may come twice), or what the device answered. Nobody's presence is a session's business."""
-    session = state.session
+    """An alarm (it may come twice), what the device answered, who began to follow."""
+    session, now = state.session, context.now
     if isinstance(signal, EffectDone):
-        if state.order is None or state.order.effect != signal.id:
-            return Decision()
-        return Decision(events=(e.DeviceAnswered(effect=signal.id, error=signal.error),))
-    if session is None:
-        return Decision()
+        return Decision(events=_answered(state, signal.id, _refusal(signal), now))
+    if isinstance(signal, Attached):
+        return _attached(state, signal)
     if isinstance(signal, AlarmFired) and signal.name == GUEST:
-        over = session.expires_at is not None and session.expires_at <= context.now
+        over = session is not None and session.expires_at is not None and session.expires_at <= now
         return _deleted() if over else Decision()
-    if isinstance(signal, Tick) or (isinstance(signal, AlarmFired) and signal.name == END):
-        return _ended(state, session, context.now)
+    if isinstance(signal, Tick) or (isinstance(signal, AlarmFired) and signal.name in (END, ORDER)):
+        return _due(state, now)
     return Decision()
 
 
-def _ended(state: SessionState, session: e.Session, now: datetime) -> Decision:
-    """Where storage's clock is ahead of ours the alarm comes early, by milliseconds that nobody should wait a second for."""
-    end = ends_at(session)
-    if end is not None and end > now:
-        return Decision(tick_after_s=(end - now).total_seconds()) if end - now < EARLY else Decision()
-    return Decision(events=_until_now(state, current(session, now)))
+def _attached(state: SessionState, signal: Attached) -> Decision:
+    """Whoever was let in, or came back with their gateway, while the sharing ended hears no more. (That somebody left the space
+    that it is shared with is for the gateways to find out.)"""
+    session = state.session
+    if session is None or session.space is not None:
+        return Decision()
+    others = {each.practitioner for each in signal.sessions} - {session.owner}
+    return Decision(unsubscribe=sorted(others)) if others else Decision()
+
+
+def _due(state: SessionState, now: datetime) -> Decision:
+    """What time has brought: the end, and that the device is silent by itself. Where storage's clock is ahead of ours an alarm
+    comes early, by milliseconds that nobody should wait a second for."""
+    events: list[e.SessionEvent] = []
+    order, session, ahead = state.order, state.session, []
+    if order is not None and order.silences and state.sounds_until is not None:
+        if state.sounds_until <= now:
+            events += _answered(state, order.effect, None, now)
+        else:
+            ahead.append(state.sounds_until - now)
+    if session is not None and (end := ends_at(session)) is not None:
+        if end <= now:
+            after = _folded(state, events, now)
+            assert after.session is not None
+            events += _until_now(after, current(after.session, now))
+        else:
+            ahead.append(end - now)
+    soon = [each.total_seconds() for each in ahead if each < EARLY]
+    return Decision(events=events, tick_after_s=min(soon, default=None))
+
+
+class _Answer(msgspec.Struct):
+    """What is read of the device's."""
+
+    refused: str | None = None
+    why: str | None = None
+
+
+def _refusal(done: EffectDone) -> str | None:
+    """Why the device does not do it, in words."""
+    if done.error is not None:
+        return _WORDS.get(done.error, done.error.replace("_", " "))
+    answer = msgspec.json.decode(done.reply or b"{}", type=_Answer)
+    return None if answer.refused is None else answer.why or _WORDS.get(answer.refused, answer.refused)
+
+
+_WORDS: Final = {
+    "full": "it has no room for one more voice",
+    "not_found": "there is no such device",
+    "forbidden": "it is not the owner's to play on",
+    "internal": "something went wrong there",
+}
+
+
+def _answered(state: SessionState, effect: str, error: str | None, now: datetime) -> list[e.SessionEvent]:
+    """The device's answer, with the session where that changed what is said of it."""
+    if state.order is None or state.order.effect != effect:
+        return []
+    session = state.session
+    if session is None or session.device_error == error:
+        return [e.DeviceAnswered(effect=effect, error=error)]
+    after = structs.replace(session, device_error=error)
+    heard = showing.elapsed(after, now)
+    return [e.DeviceAnswered(effect=effect, error=error, session=after, elapsed_time=heard)]
 
 
 def _until_now(state: SessionState, session: e.Session) -> list[e.SessionEvent]:
@@ -317,10 +398,13 @@ def _until_now(state: SessionState, session: e.Session) -> list[e.SessionEvent]:
 
 
 def _became(state: SessionState, events: list[e.SessionEvent], context: Context) -> Decision:
-    after = state
+    return Decision(events=events, reply=showing.shown(_folded(state, events, context.now), context.now))
+
+
+def _folded(state: SessionState, events: list[e.SessionEvent], now: datetime) -> SessionState:
     for event in events:
-        after = evolve(after, event)
-    return Decision(events=events, reply=showing.shown(after, context.now))
+        state = evolve(state, event, now)
+    return state
 
 
 def _check_metadata(metadata: dict[str, Any]) -> None:

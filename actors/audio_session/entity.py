@@ -7,8 +7,8 @@
 Everything about where it is follows from its timeline and the time, so a crash loses nothing: whoever asks after it finds the
 position that it would have had. The alarm at its end only writes down what is so already.
 
-Its owner alone changes it. A member of the space that it is shared with (``as_member``: the gateway looked) may see it and
-listen; it is not there for the rest. A command without a caller is the server's own: a look, or a farewell.
+Its owner alone changes it. A member of the space that it is shared with (``as_member``: the space that the gateway looked into)
+may see it and listen; it is not there for the rest. A command without a caller is the server's own: a look, or a farewell.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from datetime import datetime
 from functools import partial
 from typing import Any, ClassVar, Final
 
+from msgspec import structs
+
 from actors.audio.presets import Defaults
 from actors.audio_session import commands as c
 from actors.audio_session import conduct, showing
@@ -25,6 +27,9 @@ from actors.audio_session import events as e
 from actors.audio_session.state import SessionState, agenda, codec, evolve
 from actors.runtime.codec import Kept
 from actors.runtime.entity import SIGNALS, Agenda, Context, Decision, Delete, Published, Push, Row, Upsert
+
+KEPT: Final = 64
+"""Events that the journal keeps at least, so that a retry finds its answer. They go by so many: each has the whole session."""
 
 
 class AudioSessionKind(Kept):
@@ -37,6 +42,7 @@ class AudioSessionKind(Kept):
     sealed: ClassVar[bool] = True
 
     def __init__(self, defaults: Defaults = Defaults()) -> None:  # noqa: B008 - frozen
+        self._most: Final = defaults.max_volume
         self._decide: Final[Mapping[type, Callable[[SessionState, Any, Context], Decision]]] = {
             c.CreateSession: partial(conduct.create, defaults),
             c.UpdateSession: partial(conduct.update, defaults),
@@ -61,15 +67,27 @@ class AudioSessionKind(Kept):
         """To listen is a command of its own."""
         return isinstance(command, c.Listen)
 
+    def request(self, command: Any, data: bytes) -> bytes:
+        """Of a new session all but the sky, which is another at each try."""
+        if isinstance(command, c.CreateSession) and command.sky:
+            return c.encode(structs.replace(command, sky={}))
+        return data
+
     def decide(self, state: SessionState, command: Any, context: Context) -> Decision:
         """What the command does. Raises SanghaError."""
+        state = conduct.within(state, self._most)
         if isinstance(command, SIGNALS):
-            return conduct.signal(state, command, context)
-        return self._decide[type(command)](state, command, context)
+            decision = conduct.signal(state, command, context)
+        else:
+            decision = self._decide[type(command)](state, command, context)
+        after = context.seq + len(decision.events)
+        if decision.forget or after < 2 * KEPT or after // KEPT == context.seq // KEPT:
+            return decision
+        return structs.replace(decision, forget=KEPT)
 
     def evolve(self, state: SessionState, event: e.SessionEvent, at: datetime) -> SessionState:
         """The state after the event."""
-        return evolve(state, event)
+        return evolve(state, event, at)
 
     def rows(self, event: e.SessionEvent, state: SessionState, at: datetime) -> Iterable[Row]:
         """The session's row of ``audio_sessions``."""
@@ -77,7 +95,7 @@ class AudioSessionKind(Kept):
             return (Delete(table=showing.TABLE, id=state.id),)
         if state.session is None:
             return ()
-        return (Upsert(table=showing.TABLE, values=showing.row(state.session, state.device_error)),)
+        return (Upsert(table=showing.TABLE, values=showing.row(state.session)),)
 
     def agenda(self, state: SessionState) -> Agenda:
         """The alarm at its end, a guest's end, what its sound device has to be told."""
@@ -85,15 +103,17 @@ class AudioSessionKind(Kept):
 
     def publish(self, event: e.SessionEvent) -> Published | None:
         """``changed``, whatever happened: the whole session as it was then. Of its end, ``deleted``."""
-        if isinstance(event, e.DeviceAnswered):
-            return None
         if isinstance(event, e.Deleted):
             return Published(event="deleted", body={})
+        if event.session is None:
+            return None
+        sender = None if isinstance(event, e.DeviceAnswered) else (event.session.owner, None)
         session = showing.session_object(event.session, event.elapsed_time)
-        return Published(event="changed", body=session, sender=(event.session.owner, None))
+        return Published(event="changed", body=session, sender=sender)
 
     def snapshot(self, state: SessionState, context: Context) -> Any:
         """The session as it is now; None where it is no more."""
+        state = conduct.within(state, self._most)
         return None if state.session is None else showing.shown(state, context.now)
 
     def greeting(self, state: SessionState, context: Context) -> Sequence[Push]:

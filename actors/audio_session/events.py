@@ -20,8 +20,9 @@ FORMAT: Final = 1
 
 
 class Session(Struct, frozen=True, kw_only=True):
-    """All of a session. ``recipe`` is what ``sound`` became, with what was changed while it ran; ``frequencies`` are those that
-    sound now. ``expires_at``: the end of the guest whose it is."""
+    """All of a session. ``recipe`` is what ``sound`` became, with what was changed while it ran and can still sound;
+    ``frequencies`` are those that sound now. ``device_error``: why its sound device does not do what it was told.
+    ``expires_at``: the end of the guest whose it is."""
 
     id: str
     owner: str
@@ -38,6 +39,7 @@ class Session(Struct, frozen=True, kw_only=True):
     hardware_enabled: bool = False
     visuals_enabled: bool = False
     device: str | None = None
+    device_error: str | None = None
     space: str | None = None
     published: bool = False
     created_at: datetime
@@ -87,10 +89,13 @@ class Deleted(Struct, frozen=True, kw_only=True, tag="deleted"):
 
 
 class DeviceAnswered(Struct, frozen=True, kw_only=True, tag="device_answered"):
-    """The sound device did what it was told, or said why not."""
+    """The sound device did what it was told, or said in words why not; or an order no longer matters. ``session`` as it is from
+    then on, where that is news."""
 
     effect: str
     error: str | None = None
+    session: Session | None = None
+    elapsed_time: int = 0
 
 
 SessionEvent = Created | Updated | Started | Paused | Stopped | Completed | Shared | Deleted | DeviceAnswered

@@ -37,13 +37,17 @@ class AudioSession(Struct, frozen=True, kw_only=True):
     owner: Uuid
     space: Uuid | None
     device: str | None
+    device_error: Annotated[
+        str | None, Meta(description="why the device does not play it; who listens hears it all the same")
+    ] = None
     created_at: datetime
     updated_at: datetime | None
     started_at: datetime | None
     stopped_at: datetime | None
     start_time: float
     elapsed_time: int
-    recipe: Recipe
+    recipe: Annotated[Recipe, Meta(description="what sounds from here on")]
     timeline: Timeline
+    visual: Annotated[str | None, Meta(description="of `visuals_enabled`: the path of a picture of what sounds")] = None
     published: Annotated[bool, Meta(description="made by the published client's request")] = False
     notes: Annotated[tuple[str, ...], Meta(description="such as: 7.83 Hz cannot be heard; it modulates 136.1 Hz")] = ()

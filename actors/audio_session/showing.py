@@ -11,13 +11,26 @@ from msgspec import structs
 
 from actors.audio.recipe import Recipe
 from actors.audio.timeline import Timeline
+from actors.audio.values import MAX_VOLUME
 from actors.audio_session import events as e
 from actors.audio_session.replies import AudioSession
+from actors.audio_session.sound import softened
 from actors.audio_session.state import SessionState, current, position
 
 TABLE: Final = "audio_sessions"
 _MADE: Final = frozenset(
-    ("audio_frequency", "frequencies", "owner", "space", "start_time", "elapsed_time", "recipe", "timeline", "notes")
+    (
+        "audio_frequency",
+        "frequencies",
+        "owner",
+        "space",
+        "start_time",
+        "elapsed_time",
+        "recipe",
+        "timeline",
+        "notes",
+        "visual",
+    )
 )
 _PLAIN: Final = frozenset(AudioSession.__struct_fields__) - _MADE
 """Columns that are fields as they stand."""
@@ -32,10 +45,10 @@ def shown(state: SessionState, now: datetime) -> AudioSession:
     """The session as it is now. There is one."""
     assert state.session is not None
     session = current(state.session, now)
-    return session_object(session, elapsed(session, now), state.device_error)
+    return session_object(session, elapsed(session, now))
 
 
-def session_object(session: e.Session, elapsed_time: int, device_error: str | None = None) -> AudioSession:
+def session_object(session: e.Session, elapsed_time: int) -> AudioSession:
     """The session as clients see it."""
     return AudioSession(
         id=session.id,
@@ -55,6 +68,7 @@ def session_object(session: e.Session, elapsed_time: int, device_error: str | No
         owner=session.owner,
         space=session.space,
         device=session.device,
+        device_error=session.device_error,
         created_at=session.created_at,
         updated_at=session.updated_at,
         started_at=session.started_at,
@@ -64,18 +78,18 @@ def session_object(session: e.Session, elapsed_time: int, device_error: str | No
         recipe=session.recipe,
         timeline=session.timeline,
         published=session.published,
-        notes=notes(session, device_error),
+        notes=notes(session),
     )
 
 
-def notes(session: e.Session, device_error: str | None) -> tuple[str, ...]:
+def notes(session: e.Session) -> tuple[str, ...]:
     """What is said in words: of the sound, and what the device answered."""
-    if device_error is None:
+    if session.device_error is None:
         return session.notes
-    return (*session.notes, f"the sound device {session.device} does not play it: {device_error}")
+    return (*session.notes, f"the sound device {session.device} does not play it: {session.device_error}")
 
 
-def row(session: e.Session, device_error: str | None) -> dict[str, Any]:
+def row(session: e.Session) -> dict[str, Any]:
     """``audio_sessions``. ``position_s`` and ``anchor_at`` are the timeline."""
     return {
         "id": session.id,
@@ -94,11 +108,12 @@ def row(session: e.Session, device_error: str | None) -> dict[str, Any]:
         "hardware_enabled": session.hardware_enabled,
         "visuals_enabled": session.visuals_enabled,
         "device": session.device,
+        "device_error": session.device_error,
         "published": session.published,
         "position_s": session.timeline.position_s,
         "anchor_at": session.timeline.anchor_at,
         "recipe": msgspec.to_builtins(session.recipe),
-        "notes": notes(session, device_error),
+        "notes": notes(session),
         "created_at": session.created_at,
         "updated_at": session.updated_at,
         "started_at": session.started_at,
@@ -107,8 +122,9 @@ def row(session: e.Session, device_error: str | None) -> dict[str, Any]:
     }
 
 
-def of_row(found: Mapping[str, Any], now: datetime) -> AudioSession:
-    """The session of a row as storage gives it, as it is now: one that ran and is over is completed, late alarm or not."""
+def of_row(found: Mapping[str, Any], now: datetime, most: float = MAX_VOLUME) -> AudioSession:
+    """The session of a row as storage gives it, as it is now: one that ran and is over is completed, late alarm or not, and none
+    is louder than ``most``."""
     recipe = msgspec.convert(found["recipe"], Recipe)
     timeline = Timeline(position_s=found["position_s"], anchor_at=found["anchor_at"])
     end, plain = timeline.ends_at(recipe.duration_s), {name: found[name] for name in _PLAIN}
@@ -124,6 +140,8 @@ def of_row(found: Mapping[str, Any], now: datetime) -> AudioSession:
         timeline=timeline,
         notes=tuple(found["notes"]),
     )
+    if session.volume > most:
+        session = structs.replace(session, volume=most, recipe=softened(recipe, session.volume, most))
     if end is None or now < end:
         return session
     over = Timeline(position_s=recipe.duration_s)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
-from msgspec import structs
+from msgspec import UNSET, UnsetType, structs
 
 from actors.audio import presets
-from actors.audio.recipe import AnyVoice, Recipe
+from actors.audio.recipe import AnyVoice, Bowl, Recipe
 from actors.audio.values import DURATION_MAX_S, FADE_S, VOICES_MAX
 from actors.runtime.codec import invalid
 from actors.runtime.errors import Invalid
 
+PAST_S: Final = 5.0
+"""A voice that ended so long before the position sounds nowhere any more: a player is late by less."""
 _FIELD: Final = "frequency"
 
 
@@ -29,17 +31,76 @@ def made(sound: presets.Sound, defaults: presets.Defaults) -> presets.Made:
 
 def changed(recipe: Recipe, voices: Sequence[AnyVoice], at_s: float) -> Recipe:
     """The recipe with other voices from a position on, as a crossfade (render: what ends fades out in its last ``FADE_S``);
-    before it everything stays as it was. What has ended longest ago is forgotten where there is no room: nobody hears it again,
-    since a session that begins anew is made anew."""
+    before it everything stays as it was. A bowl that only becomes louder or softer is not struck anew.
+
+    A voice that is in a fade of its own goes through with it first: the change comes after it comes in, and not at all while it
+    goes. What has ended longest ago is forgotten where there is no room.
+    """
     if at_s <= 0:
         return structs.replace(recipe, voices=tuple(voices))
-    over = min(at_s + FADE_S, float(DURATION_MAX_S))
-    ended = [
-        voice if voice.ends_s is not None and voice.ends_s <= over else structs.replace(voice, ends_s=over)
-        for voice in recipe.voices
-        if voice.begins_s < at_s
-    ]
-    ended.sort(key=lambda voice: voice.ends_s or over)
-    room = VOICES_MAX - len(voices)
-    kept = ended[-room:] if room else []
-    return structs.replace(recipe, voices=(*kept, *(structs.replace(voice, begins_s=at_s) for voice in voices)))
+    begun = [voice for voice in recipe.voices if voice.begins_s < at_s]
+    at_s = min(max([at_s, *(voice.begins_s + FADE_S for voice in begun)]), float(DURATION_MAX_S))
+    struck = {_bowl(each): each.first_strike_s for each in begun if isinstance(each, Bowl) and _ends_s(each) > at_s}
+    before = [_until(voice, at_s, recipe.duration_s) for voice in begun]
+    after = [each for voice in voices if (each := _from(voice, at_s, recipe.duration_s, struck)) is not None]
+    before.sort(key=_ends_s)
+    room = VOICES_MAX - len(after)
+    return structs.replace(recipe, voices=(*(before[-room:] if room else ()), *after))
+
+
+def without_the_past(recipe: Recipe, position_s: float) -> Recipe:
+    """The recipe without the voices that ended ``PAST_S`` before a position: from there on it sounds the same."""
+    kept = tuple(voice for voice in recipe.voices if _ends_s(voice) > position_s - PAST_S)
+    return structs.replace(recipe, voices=kept) if 0 < len(kept) < len(recipe.voices) else recipe
+
+
+def softened(recipe: Recipe, level: float, most: float) -> Recipe:
+    """The recipe of a sound of a level, no louder than ``most``."""
+    if level <= most:
+        return recipe
+    voices = tuple(structs.replace(voice, level=voice.level * most / level) for voice in recipe.voices)
+    return structs.replace(recipe, voices=voices)
+
+
+def _ends_s(voice: AnyVoice) -> float:
+    return float("inf") if voice.ends_s is None else voice.ends_s
+
+
+def _until(voice: AnyVoice, at_s: float, duration_s: float) -> AnyVoice:
+    """What sounds, giving way to what comes."""
+    over = _change_s(voice, at_s) + FADE_S
+    if _goes(voice, over, duration_s):
+        return voice
+    return structs.replace(voice, ends_s=min(over, float(DURATION_MAX_S)), fade_out_s=UNSET)
+
+
+def _from(voice: AnyVoice, at_s: float, duration_s: float, struck: Mapping[Bowl, float]) -> AnyVoice | None:
+    """What comes, from the change on; None where it would be going by then."""
+    if voice.begins_s >= at_s:
+        return voice
+    begins = _change_s(voice, at_s)
+    if _goes(voice, begins + FADE_S, duration_s):
+        return None
+    after = structs.replace(voice, begins_s=begins, fade_in_s=UNSET)
+    first = struck.get(_bowl(voice)) if isinstance(voice, Bowl) else None
+    return after if first is None else structs.replace(after, struck_s=first)
+
+
+def _change_s(voice: AnyVoice, at_s: float) -> float:
+    return max(at_s, voice.begins_s + _fade(voice.fade_in_s))
+
+
+def _goes(voice: AnyVoice, at_s: float, duration_s: float) -> bool:
+    """Whether it fades out by then, or is over."""
+    return min(_ends_s(voice), duration_s) - _fade(voice.fade_out_s) <= at_s
+
+
+def _fade(given: float | UnsetType) -> float:
+    return FADE_S if isinstance(given, UnsetType) else given
+
+
+def _bowl(bowl: Bowl) -> Bowl:
+    """What bowls have in common that ring alike, however loud, and from whenever on they are heard."""
+    return structs.replace(
+        bowl, level=0.0, begins_s=0.0, ends_s=None, fade_in_s=UNSET, fade_out_s=UNSET, struck_s=UNSET
+    )

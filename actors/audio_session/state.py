@@ -1,7 +1,9 @@
 """The state of an audio session: the fold of its events, and what its sound device still has to be told. Pure.
 
 What always holds: a running session has an anchor, and no other has one; what was told to the device, and what is being told,
-lead to what it should do: one order at a time, so that none overtakes another, and what changed meanwhile is told at once after.
+lead to what it should do. One order at a time, and what changed meanwhile is told at once after; but that it is to be silent is
+told at once, whatever is on its way (orders are numbered, and the device knows an older one). Until when it can sound at the most
+is known, so no order is repeated for longer than it matters.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from actors.runtime.codec import Codec
 from actors.runtime.entity import NOTHING_OWED, Address, Agenda, Effect, Struct
 
 END: Final = "end"
+ORDER: Final = "order"
 GUEST: Final = "guest"
 LEAD_S: Final = 0.3
 """From a start, or a change of sound, to when it is heard: longer than what lies ready ahead in a player."""
@@ -42,13 +45,21 @@ class Order(Struct, frozen=True, kw_only=True):
     playing: Playing | None
 
     @property
+    def silences(self) -> bool:
+        """Whether it says that the device is to be silent."""
+        return self.playing is None
+
+    @property
     def effect(self) -> str:
         """Its id."""
         return f"device-{self.number}"
 
 
 class SessionState(Struct, frozen=True, kw_only=True):
-    """A session; None before it was created and after it was deleted."""
+    """A session; None before it was created and after it was deleted.
+
+    ``sounds_until``: when all that the device may have been told is over by itself.
+    """
 
     id: str
     session: e.Session | None = None
@@ -56,7 +67,7 @@ class SessionState(Struct, frozen=True, kw_only=True):
     order: Order | None = None
     orders: int = 0
     told: Playing | None = None
-    device_error: str | None = None
+    sounds_until: datetime | None = None
 
 
 codec: Final[Codec[SessionState]] = Codec(SessionState, e.FORMAT)
@@ -86,31 +97,47 @@ def current(session: e.Session, now: datetime) -> e.Session:
     return structs.replace(session, status="completed", timeline=whole, stopped_at=end, updated_at=end)
 
 
-def evolve(state: SessionState, event: e.SessionEvent) -> SessionState:
+def evolve(state: SessionState, event: e.SessionEvent, at: datetime) -> SessionState:
     """The state after the event."""
     match event:
         case e.DeviceAnswered():
-            if state.order is None or state.order.effect != event.effect:
-                return state
-            told = state.order.playing
-            after = structs.replace(state, order=None, told=told, device_error=event.error)
-            return _ordered(after, state.order.device, state.order.owner)
+            return _answered(state, event, at)
         case e.Deleted():
             known = state.session
-            after = structs.replace(state, session=None, deleted=True, device_error=None)
-            return after if known is None else _ordered(after, known.device, known.owner)
+            after = structs.replace(state, session=None, deleted=True)
+            return after if known is None else _ordered(after, known.device, known.owner, at)
     after = structs.replace(state, session=event.session)
-    return _ordered(after, event.session.device, event.session.owner)
+    return _ordered(after, event.session.device, event.session.owner, at)
 
 
-def _ordered(state: SessionState, device: str | None, owner: str) -> SessionState:
-    """With the next order, where the device is not being told anything and should do what it was not told."""
-    wanted = _wanted(state.session)
-    if device is None or state.order is not None or wanted == state.told:
+def _answered(state: SessionState, event: e.DeviceAnswered, at: datetime) -> SessionState:
+    order, session = state.order, state.session
+    if order is None or order.effect != event.effect:
         return state
-    number = state.orders + 1
+    if session is not None:
+        session = structs.replace(session, device_error=event.error)
+    until = state.sounds_until if event.error is not None else _over_at(order.playing)
+    after = structs.replace(state, session=session, order=None, told=order.playing, sounds_until=until)
+    return _ordered(after, order.device, order.owner, at)
+
+
+def _ordered(state: SessionState, device: str | None, owner: str, at: datetime) -> SessionState:
+    """With the next order, where the device should do what it was not told."""
+    wanted, order, until = _wanted(state.session), state.order, state.sounds_until
+    waits = order is not None and (order.silences or wanted is not None)
+    if device is None or waits or (order is None and wanted == state.told):
+        return state
+    if wanted is None and (until is None or until <= at):  # it is silent by itself
+        return structs.replace(state, order=None, told=None, sounds_until=None)
+    number, over_at = state.orders + 1, _over_at(wanted)
+    if over_at is not None:
+        until = over_at if until is None else max(until, over_at)
     order = Order(number=number, device=device, owner=owner, playing=wanted)
-    return structs.replace(state, order=order, orders=number)
+    return structs.replace(state, order=order, orders=number, sounds_until=until)
+
+
+def _over_at(playing: Playing | None) -> datetime | None:
+    return None if playing is None else playing.timeline.ends_at(playing.recipe.duration_s)
 
 
 def _wanted(session: e.Session | None) -> Playing | None:
@@ -120,12 +147,14 @@ def _wanted(session: e.Session | None) -> Playing | None:
 
 
 def agenda(state: SessionState) -> Agenda:
-    """The end of a running session and of a guest's, and the device's order."""
+    """The end of a running session and of a guest's, the device's order, and when an order to be silent no longer matters."""
     session, alarms = state.session, {}
     if session is not None and session.expires_at is not None:
         alarms[GUEST] = session.expires_at
     if session is not None and (end := ends_at(session)) is not None:
         alarms[END] = end
+    if state.order is not None and state.order.silences and state.sounds_until is not None:
+        alarms[ORDER] = state.sounds_until
     if not alarms and state.order is None:
         return NOTHING_OWED
     effects = {} if state.order is None else {state.order.effect: _effect(state.id, state.order)}
@@ -135,10 +164,15 @@ def agenda(state: SessionState) -> Agenda:
 def _effect(id_: str, order: Order) -> Effect:
     command: audio.Play | audio.Stop
     if order.playing is None:
-        command = audio.Stop(voice=id_, owner=order.owner)
+        command = audio.Stop(voice=id_, owner=order.owner, order=order.number)
     else:
         playing = order.playing
         command = audio.Play(
-            voice=id_, recipe=playing.recipe, timeline=playing.timeline, session=id_, owner=order.owner
+            voice=id_,
+            recipe=playing.recipe,
+            timeline=playing.timeline,
+            session=id_,
+            owner=order.owner,
+            order=order.number,
         )
     return Effect(id=order.effect, target=Address("audio", order.device), command=audio.encode(command))

@@ -2,58 +2,29 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
 from driving import BEGIN, Driver, account, assert_replays, guest, record, uuid
-from hypothesis import given
-from hypothesis import strategies as st
+from sessions import HALL, OTHER, OWNER, ROOM, end_alarm, made, refuses, seen
 
-from actors.audio import commands as audio
 from actors.audio.presets import Defaults
 from actors.audio.recipe import Bowl, Pulse, Sine
 from actors.audio.timeline import Timeline
-from actors.audio.values import DURATION_MAX_S, FADE_S, VOICES_MAX
+from actors.audio.values import DURATION_MAX_S
 from actors.audio_session import commands as c
 from actors.audio_session import events as e
+from actors.audio_session import showing
 from actors.audio_session.entity import AudioSessionKind
 from actors.audio_session.replies import AudioSession
-from actors.audio_session.sound import changed
 from actors.audio_session.state import END, GUEST, LEAD_S, SHARED_LEAD_S
-from actors.runtime.entity import Address, AlarmFired, Attached, Delete, EffectDone, Tick
-from actors.runtime.errors import Conflict, Invalid, NotFound, SanghaError, TooLarge, Unauthenticated
+from actors.runtime.entity import AlarmFired, Attached, Delete, EffectDone, Tick
+from actors.runtime.errors import Conflict, Forbidden, Invalid, NotFound, TooLarge, Unauthenticated
 from storage.tables import TABLES
 
-OWNER, OTHER = account(1), account(2)
-HALL = uuid(77)
 HISTORY = Path(__file__).parent / "histories" / "audio_session.json"
-
-
-def made(kind: Any = None, caller: Any = OWNER, **fields: Any) -> Driver:
-    driver = Driver(kind or AudioSessionKind())
-    asked: dict[str, Any] = {"duration": 10, "intention": "peace"} | fields
-    driver.do(c.CreateSession(**asked), caller)
-    return driver
-
-
-def refuses(driver: Driver, error: type[SanghaError], command: Any, caller: Any = OWNER) -> SanghaError:
-    before = driver.state
-    with pytest.raises(error) as refused:
-        driver.do(command, caller)
-    assert driver.state is before
-    return refused.value
-
-
-def seen(driver: Driver) -> AudioSession:
-    found: AudioSession = driver.reply(c.GetSession(), OWNER)
-    return found
-
-
-def end_alarm(driver: Driver) -> Any:
-    return driver.kind.agenda(driver.state).alarms.get(END)
 
 
 # --- what it is ------------------------------------------------------------------------------------------------------
@@ -104,6 +75,33 @@ def test_no_volume_is_above_the_servers() -> None:
 def test_any_number_of_frequencies_at_the_greatest_volume_can_be_read_again(n: int) -> None:
     driver = made(audio_type="chord", frequencies=(440.0,) * n, volume=0.8)
     assert driver.replayed() == driver.state
+
+
+def test_a_session_that_is_louder_than_the_server_became_is_softer() -> None:
+    driver = made(volume=0.8, audio_type="chord", device="default")
+    driver.do(c.Start(), OWNER)
+    driver.kind = AudioSessionKind(Defaults(max_volume=0.2))
+    for now in (seen(driver), driver.kind.snapshot(driver.state, driver.context()), driver.reply(c.Listen(), OWNER)):
+        assert now.volume == 0.2
+        assert sum(voice.level for voice in now.recipe.voices) == pytest.approx(0.2)
+    row = dict.fromkeys(TABLES["audio_sessions"].columns) | msgspec.to_builtins(
+        driver.row("audio_sessions"), builtin_types=(datetime,)
+    )
+    assert showing.of_row(row, driver.now, 0.2) == seen(driver)
+    for command in (c.Pause(), c.UpdateSession(duration=20), c.Start(), c.Stop(), c.Start()):
+        driver.wait(1)
+        assert driver.reply(command, OWNER).volume == 0.2
+    assert driver.row("audio_sessions")["volume"] == 0.2
+    assert driver.replayed() == driver.state
+
+
+def test_the_sky_of_its_creation_is_in_the_metadata_and_not_in_what_a_retry_repeats() -> None:
+    kind, sky = AudioSessionKind(), {"moon": "full"}
+    assert seen(made(sky=sky, metadata={"a": 1})).metadata == {"sky": sky, "a": 1}
+    assert seen(made(sky=sky, metadata={"sky": "mine"})).metadata == {"sky": "mine"}
+    assert seen(made()).metadata == {}
+    first, again = (c.CreateSession(name="x", sky=each) for each in (sky, {"moon": "new"}))
+    assert kind.request(first, c.encode(first)) == kind.request(again, c.encode(again))
 
 
 def test_what_cannot_be_says_which_field() -> None:
@@ -177,126 +175,9 @@ def test_a_status_that_nobody_gives_is_refused() -> None:
     for status in ("created", "completed"):
         assert refuses(driver, Invalid, c.UpdateSession(status=status)).errors[0].path == "status"
     assert driver.do(c.UpdateSession(status="running"), OWNER).events == []
-
-
-# --- what sounds, as it changes --------------------------------------------------------------------------------------
-
-
-def test_a_change_while_it_runs_is_a_crossfade_a_little_ahead() -> None:
-    driver = made(audio_type="pure_sine")
-    driver.do(c.Start(), OWNER)
-    driver.wait(5 + LEAD_S)
-    now = driver.reply(c.UpdateSession(volume=0.2, audio_frequency=528.0), OWNER)
-    before, after = now.recipe.voices
-    assert (before.frequency, before.begins_s, before.level) == (432.0, 0.0, 0.5)
-    assert before.ends_s == pytest.approx(5 + LEAD_S + FADE_S)
-    assert (after.frequency, after.level, after.ends_s) == (528.0, 0.2, None)
-    assert after.begins_s == pytest.approx(5 + LEAD_S)
-    assert (now.volume, now.audio_frequency, now.frequencies) == (0.2, 528.0, (528.0,))
-    driver.wait(1)
-    driver.do(c.Pause(), OWNER)
-    paused = driver.reply(c.UpdateSession(volume=0.3), OWNER)
-    assert paused.recipe.voices[-1].begins_s == pytest.approx(6.0)
-    assert driver.reply(c.UpdateSession(name="x"), OWNER).recipe == paused.recipe
-    longer = driver.reply(c.UpdateSession(duration=20), OWNER).recipe
-    assert (longer.voices, longer.duration_s) == (paused.recipe.voices, 20)
-    driver.do(c.Stop(), OWNER)
-    again = driver.reply(c.Start(), OWNER).recipe
-    assert [(voice.begins_s, voice.ends_s, voice.level) for voice in again.voices] == [(0.0, None, 0.3)]
-
-
-def test_changes_without_end_keep_the_recipe_within_bounds() -> None:
-    driver = made(frequencies=tuple(100.0 + n for n in range(32)), duration=DURATION_MAX_S)
-    driver.do(c.Start(), OWNER)
-    for n in range(20):
-        driver.wait(1)
-        recipe = driver.reply(c.UpdateSession(volume=0.1 + n / 100), OWNER).recipe
-        assert len(recipe.voices) <= VOICES_MAX
-    assert driver.replayed() == driver.state
-    last = [voice for voice in recipe.voices if voice.ends_s is None]
-    assert len(last) == 32
-    driver.now = end_alarm(driver) - timedelta(milliseconds=1)
-    driver.do(c.UpdateSession(volume=0.1), OWNER)
-    assert driver.replayed() == driver.state
-
-
-def test_a_change_that_was_not_heard_yet_is_replaced() -> None:
-    driver = made(audio_type="pure_sine")
-    driver.do(c.Start(), OWNER)
-    driver.wait(5)
-    driver.do(c.UpdateSession(volume=0.2), OWNER)
-    voices = driver.reply(c.UpdateSession(volume=0.3), OWNER).recipe.voices
-    assert [voice.level for voice in voices] == [0.5, 0.3]
-
-
-@given(at=st.floats(0, DURATION_MAX_S))
-def test_a_change_leaves_what_was_before_as_it_was(at: float) -> None:
-    recipe = seen(made(audio_type="pure_sine", duration=DURATION_MAX_S)).recipe
-    after = changed(recipe, [Sine(frequency=100.0)], at)
-    sounding = [voice for voice in after.voices if voice.begins_s <= at and (voice.ends_s is None or voice.ends_s > at)]
-    assert Sine(frequency=100.0, begins_s=at) in sounding or at == 0
-    assert msgspec.json.decode(msgspec.json.encode(after), type=type(after)) == after
-
-
-# --- the sound device ------------------------------------------------------------------------------------------------
-
-
-def order(driver: Driver) -> Any:
-    """The effect that is owed, and its command."""
-    ((id_, effect),) = driver.kind.agenda(driver.state).effects.items()
-    assert (effect.id, effect.target) == (id_, Address("audio", "default"))
-    return id_, audio.codec.decode(effect.command)
-
-
-def test_the_device_is_told_one_thing_at_a_time_and_at_last_what_is_so() -> None:
-    driver = made(hardware_enabled=True, device="default")
-    assert (seen(driver).device, seen(made(hardware_enabled=True)).device) == ("default", None)
-    assert driver.kind.agenda(driver.state).effects == {}
-    begun = driver.reply(c.Start(), OWNER)
-    first, play = order(driver)
-    assert play == audio.Play(
-        voice=driver.id, recipe=begun.recipe, timeline=begun.timeline, session=driver.id, owner=OWNER.practitioner
-    )
-    driver.wait(3)
-    driver.do(c.UpdateSession(volume=0.1), OWNER)
-    driver.do(c.Pause(), OWNER)
-    assert order(driver) == (first, play)
-    driver.do(EffectDone(id=first, reply=b"{}"))
-    second, stop = order(driver)
-    assert stop == audio.Stop(voice=driver.id, owner=OWNER.practitioner)
-    driver.do(c.Start(), OWNER)
-    driver.do(c.Pause(), OWNER)
-    driver.do(EffectDone(id=second, reply=b"{}"))
-    assert driver.kind.agenda(driver.state).effects == {}
-    assert driver.do(EffectDone(id=second, reply=b"{}")).events == ()
-    assert driver.replayed() == driver.state
-
-
-def test_a_device_that_refuses_is_said_in_the_notes_and_the_session_goes_on() -> None:
-    driver = made(device="default")
-    driver.do(c.Start(), OWNER)
-    id_, _ = order(driver)
-    driver.do(EffectDone(id=id_, error="full"))
-    assert "default does not play it: full" in seen(driver).notes[-1]
-    assert "full" in driver.row("audio_sessions")["notes"][-1]
-    assert seen(driver).status == "running"
-    driver.do(c.Stop(), OWNER)
-    id_, _ = order(driver)
-    driver.do(EffectDone(id=id_))
-    assert seen(driver).notes == ()
-
-
-@pytest.mark.parametrize("last", [c.Stop(), c.Delete(), c.Pause()])
-def test_no_tone_outlives_what_ended_it(last: Any) -> None:
-    driver = made(device="default")
-    driver.do(c.Start(), OWNER)
-    driver.do(EffectDone(id=order(driver)[0], reply=b"{}"))
-    driver.wait(1)
-    driver.do(last, OWNER)
-    id_, command = order(driver)
-    assert isinstance(command, audio.Stop)
-    driver.do(EffectDone(id=id_, reply=b"{}"))
-    assert driver.kind.agenda(driver.state).effects == {}
+    driver.wait(60)
+    completed = driver.reply(c.UpdateSession(status="stopped"), OWNER)
+    assert (completed.status, completed) == ("completed", driver.reply(c.Stop(), OWNER))
 
 
 # --- who may ---------------------------------------------------------------------------------------------------------
@@ -304,7 +185,7 @@ def test_no_tone_outlives_what_ended_it(last: Any) -> None:
 
 def test_it_is_not_there_for_others() -> None:
     driver = made()
-    looks = (c.GetSession(), c.GetSession(as_member=True), c.Listen())
+    looks = (c.GetSession(), c.GetSession(as_member=HALL), c.Listen(), c.Listen(as_member=HALL))
     for command in (*looks, c.Start(), c.Stop(), c.Delete(), c.Share(space=None)):
         assert refuses(driver, NotFound, command, OTHER).message == "Session not found"
     assert isinstance(driver.reply(c.GetSession()), AudioSession)
@@ -318,9 +199,14 @@ def test_members_of_its_space_see_and_hear_it_and_change_nothing() -> None:
     driver = made()
     shared = driver.reply(c.Share(space=HALL), OWNER)
     assert (shared.space, driver.do(c.Share(space=HALL), OWNER).events) == (HALL, [])
-    assert driver.reply(c.GetSession(as_member=True), OTHER).id == driver.id
-    heard = driver.do(c.Listen(as_member=True), OTHER)
+    assert driver.reply(c.GetSession(as_member=HALL), OTHER).id == driver.id
+    heard = driver.do(c.Listen(as_member=HALL), OTHER)
     assert heard.subscribe
+    for command in (
+        c.Listen(as_member=ROOM),
+        c.GetSession(as_member=ROOM),
+    ):  # a space that it was shared with, when they looked
+        refuses(driver, NotFound, command, OTHER)
     refuses(driver, NotFound, c.Stop(), OTHER)
     refuses(driver, NotFound, c.GetSession(), OTHER)
     with pytest.raises(NotFound):
@@ -333,6 +219,23 @@ def test_members_of_its_space_see_and_hear_it_and_change_nothing() -> None:
     with pytest.raises(NotFound):
         driver.kind.may_read(driver.state, driver.context(OTHER))
     driver.kind.may_read(driver.state, driver.context(OWNER))
+
+
+def test_whoever_is_let_in_while_the_sharing_ends_hears_no_more() -> None:
+    driver = made(space=HALL)
+    assert driver.attach(OTHER).unsubscribe == ()
+    driver.do(c.Listen(as_member=HALL), account(3))  # decided before the sharing ends, and a follower only after it
+    assert driver.do(c.Share(space=None), OWNER).unsubscribe == [OTHER.practitioner]
+    assert driver.attach(OWNER).unsubscribe == ()
+    late = driver.attach(account(3), "another-gateway")
+    assert late.unsubscribe == [uuid(3)]
+    driver.do(c.Delete(), OWNER)
+    assert driver.attach(OTHER).unsubscribe == ()
+
+
+def test_the_servers_device_is_not_for_guests() -> None:
+    with pytest.raises(Forbidden, match="not for guests"):
+        made(caller=guest(3), device="default")
 
 
 def test_a_guests_session_ends_with_the_guest() -> None:
@@ -368,7 +271,7 @@ def test_deleted_it_is_no_more_and_its_id_is_never_used_again() -> None:
         Attached(sessions=[]),
         EffectDone(id="device-1"),
     ):
-        assert driver.do(signal).events == ()
+        assert not driver.do(signal).events
 
 
 # --- what followers see ----------------------------------------------------------------------------------------------
