@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Final
 from uuid import NAMESPACE_OID, uuid5
 
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, UnsetType, structs
 
 from actors.prayer import commands as c
 from actors.prayer import events as e
@@ -47,6 +47,8 @@ SOON_S: Final = 0.001
 AGAIN_S: Final = 0.005
 PATIENCE: Final = timedelta(seconds=1)
 """The alarm of an erasure is for when a tick was lost."""
+KEPT: Final = 256
+"""Events that the journal keeps at least, so that who asks again with a key finds the answer. They go by so many."""
 EARLY: Final = timedelta(seconds=1)
 """Alarms go by the database's clock: one that is earlier than ours by less than this is not early."""
 
@@ -87,7 +89,11 @@ class PrayerWheelKind(Kept):
             raise Forbidden("this wheel is another practitioner's")
         if state.gone or state.erasing is not None:
             raise NotFound("there is no such practitioner")
-        return self._decide[type(command)](state, command, context)
+        decision = self._decide[type(command)](state, command, context)
+        after = context.seq + len(decision.events)
+        if after < 2 * KEPT or after // KEPT == context.seq // KEPT:
+            return decision
+        return structs.replace(decision, forget=KEPT)
 
     def evolve(self, state: PrayerState, event: e.PrayerEvent, at: datetime) -> PrayerState:
         """The state after the event."""
@@ -175,8 +181,14 @@ class _Draft:
             raise Full(f"a wheel has at most {ACCUMULATIONS_MAX} accumulations")
 
     def wheel(self) -> Decision:
-        """These events, answered with the wheel."""
-        return Decision(events=self.events, reply=showing.wheel(self.state, self._now))
+        """These events, answered with what of the wheel they concern."""
+        concerned = {event.accumulation for event in self.events if isinstance(event, _COUNTS)}
+        if self.state.spin is not None:
+            concerned.add(self.state.spin.accumulation)
+        return Decision(events=self.events, reply=showing.wheel(self.state, self._now, concerned))
+
+
+_COUNTS: Final = (e.Rotated, e.SpinEnded, e.IntentionSet)
 
 
 def _rotate(state: PrayerState, command: c.Rotate, context: Context) -> Decision:

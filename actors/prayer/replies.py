@@ -44,12 +44,21 @@ class MantraTotal(Struct, frozen=True, kw_only=True):
 
 
 class Wheel(Struct, frozen=True, kw_only=True):
-    """A practitioner's wheel at ``as_of``; while it spins a later count follows from ``spinning`` alone."""
+    """A practitioner's wheel at ``as_of``; while it spins a later count follows from ``spinning`` alone.
+
+    The answer to a change has of ``accumulations`` and ``mantras`` those that it concerns, ``GetWheel``'s has all: a wheel may
+    hold a megabyte of words, and an answer is kept for whoever asks again with the same key.
+    """
 
     practitioner: Uuid
     as_of: datetime
     count: Annotated[Count, Meta(description="all rotations ever")]
     spinning: Spinning | None
-    accumulations: Annotated[tuple[Accumulation, ...], Meta(description="the open ones, oldest first")]
-    mantras: Annotated[tuple[MantraTotal, ...], Meta(description="all mantras ever, in the order of their first use")]
+    accumulations: Annotated[
+        tuple[Accumulation, ...], Meta(description="the open ones, oldest first; of a change those that it concerns")
+    ]
+    mantras: Annotated[
+        tuple[MantraTotal, ...],
+        Meta(description="all mantras ever, in the order of their first use; of a change the same"),
+    ]
     dedicated: Annotated[int, Meta(description="how many accumulations were dedicated")]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
@@ -19,19 +19,22 @@ STEP_ROWS: Final = 1_000
 """Accumulations that go in one commit of an erasure, as of an account's other rows."""
 
 
-def wheel(state: PrayerState, now: datetime) -> Wheel:
-    """All of it, with what a spin has turned by now."""
+def wheel(state: PrayerState, now: datetime, concerning: Collection[str] | None = None) -> Wheel:
+    """The wheel, with what a spin has turned by now: all of it, or of its accumulations and mantras those of these ids only."""
     spin, turned = state.spin, _turned(state.spin, now)
     spun = "" if spin is None else key_of(state.open[spin.accumulation].mantra)
+    shown = tuple(each for id_, each in state.open.items() if concerning is None or id_ in concerning)
+    keys = None if concerning is None else {key_of(each.mantra) for each in shown}
     return Wheel(
         practitioner=state.id,
         as_of=now,
         count=count_of(state.rotations + turned),
         spinning=None if spin is None or spin.is_over(now) else _spinning(state, spin, turned),
-        accumulations=tuple(accumulation(state, each, now) for each in state.open.values()),
+        accumulations=tuple(accumulation(state, each, now) for each in shown),
         mantras=tuple(
             MantraTotal(mantra=total.mantra, count=count_of(total.rotations + (turned if key == spun else 0)))
             for key, total in state.mantras.items()
+            if keys is None or key in keys
         ),
         dedicated=state.begun - len(state.open),
     )

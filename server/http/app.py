@@ -86,6 +86,7 @@ def build(gateway: Gateway) -> web.Application:
     app[vajra_visuals.STUDIO] = Studio(lifted=settings.lab)
     app[UPLOADS] = Uploads(time.monotonic, lifted=settings.lab)
     vajra_astrology.install(app)
+    vajra_prayers.install(app, lifted=settings.lab)
     of_accounts = (users, account, export)
     resources = (
         operations,

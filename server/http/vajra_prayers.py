@@ -6,6 +6,7 @@ list of accumulations is read from their rows, which a spin does not touch eithe
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal
 
@@ -27,11 +28,15 @@ from server.http.context import ask, gateway_of, idempotency_key, json_response,
 from server.http.contract import ENTITY, STORAGE, UuidText
 from server.http.paging import Filter, Page, page_of
 from server.http.rituals import caller_of
+from server.limits import RateLimit
 from server.rituals import read
 
 TAG: Final = "Vajra prayers"
 KIND: Final = "prayer_wheel"
 PREFIX: Final = "/api/v1/prayers"
+PER_MINUTE: Final = 300
+"""Changes of one wheel: a bead each 0.2 s, faster than anybody counts. Each is an event in the journal."""
+TURNS: Final = web.AppKey("turns", RateLimit)
 TextId = Annotated[str, Meta(pattern=r"^[a-z0-9-]{1,60}$(?!\n)", description="1 to 60 of a-z 0-9 -")]
 
 
@@ -84,6 +89,11 @@ class Prayers(msgspec.Struct, frozen=True, kw_only=True):
     mantras: Annotated[tuple[MantraShown, ...], Meta(description="for a wheel; any other text is one, too")]
 
 
+def install(app: web.Application, *, lifted: bool) -> None:
+    """The rate of changes; ``lifted`` for load tests."""
+    app[TURNS] = RateLimit(10**9 if lifted else PER_MINUTE, time.monotonic)
+
+
 def routes() -> list[web.RouteDef]:
     """What this module serves."""
     return routes_of(OPERATIONS)
@@ -91,6 +101,8 @@ def routes() -> list[web.RouteDef]:
 
 async def _ask(request: web.Request, command: c.AnyCommand, caller: Caller, *, changes: bool = True) -> bytes:
     operation = (operation_of(caller.practitioner, idempotency_key(request)) or ONCE) if changes else None
+    if changes:
+        request.app[TURNS].take(caller.practitioner)
     return await ask(request, Address(KIND, caller.practitioner), c.encode(command), caller, operation)
 
 
@@ -209,10 +221,11 @@ OPERATIONS: Final = (
         path=f"{PREFIX}/wheel/rotate",
         handler=rotate,
         summary="Turn it by hand",
-        description="A rotation is one recitation of the mantra, and a bead; 108 are a mala.",
+        description="A rotation is one recitation of the mantra, and a bead; 108 are a mala. The answer has what it concerns of"
+        f" the wheel. A wheel takes {PER_MINUTE} changes a minute.",
         body=RotateBody,
         body_optional=True,
-        errors=(*ENTITY, "not_found", "conflict", "full"),
+        errors=(*ENTITY, "not_found", "conflict", "full", "rate_limited"),
         examples=(Example(name="prayer_rotate", body={"rotations": 108, "intention": "for all who are ill"}),),
         **_CHANGE,
     ),
@@ -224,7 +237,7 @@ OPERATIONS: Final = (
         description="Until a time, for so long, or until it is stopped. What spun before is counted, and gives way.",
         body=SpinBody,
         body_optional=True,
-        errors=(*ENTITY, "not_found", "conflict", "full"),
+        errors=(*ENTITY, "not_found", "conflict", "full", "rate_limited"),
         examples=(
             Example(
                 name="prayer_spin", body={"rate_rpm": 30, "duration_s": 3600, "mantra": "Om Tare Tuttare Ture Soha"}
@@ -238,7 +251,7 @@ OPERATIONS: Final = (
         handler=stop,
         summary="Stop it",
         description="Whole rotations are counted; where it stands between two, it goes on from there.",
-        errors=(*ENTITY, "not_found", "conflict"),
+        errors=(*ENTITY, "not_found", "conflict", "rate_limited"),
         examples=(Example(name="prayer_stop"),),
         **_CHANGE,
     ),
@@ -273,7 +286,7 @@ OPERATIONS: Final = (
         tag=TAG,
         body=DedicateBody,
         reply=Accumulation,
-        errors=(*ENTITY, "not_found", "conflict"),
+        errors=(*ENTITY, "not_found", "conflict", "rate_limited"),
         examples=(
             Example(name="dedicate", body={"mantra": "Om Mani Padme Hum", "dedication": "merit-to-the-suffering"}),
         ),

@@ -17,6 +17,7 @@ from actors.prayer.entity import PrayerWheelKind
 from actors.runtime.entity import Context
 from actors.runtime.errors import SanghaError
 from actors.runtime.wire import Answer, Refused
+from server.http import vajra_prayers
 
 PREFIX = "/api/v1/prayers"
 A, B = ({"Authorization": f"Bearer {name}"} for name in ("alice", "bob"))
@@ -114,6 +115,20 @@ async def test_a_rotation_with_a_key_is_counted_once(http: httpx.AsyncClient) ->
     for _ in range(3):
         answer = await http.post("/wheel/rotate", json={"rotations": 5}, headers={"Idempotency-Key": "k"})
     assert answer.json()["count"]["rotations"] == 5
+
+
+async def test_a_wheel_takes_so_many_changes_a_minute_and_may_be_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vajra_prayers, "PER_MINUTE", 2)
+    async with world() as here, httpx.AsyncClient(base_url=here.http + PREFIX, headers=A) as http:
+        Wheels(here)
+        here.queries.login("alice", ALICE)
+        here.queries.login("bob", BOB)
+        assert [(await http.post("/wheel/rotate")).status_code for _ in range(2)] == [200, 200]
+        refused = await http.post("/wheel/stop")
+        assert (refused.status_code, refused.json()["code"]) == (429, "rate_limited")
+        assert 0 < int(refused.headers["Retry-After"]) <= 60
+        assert (await http.get("/wheel")).json()["count"]["rotations"] == 2
+        assert (await http.post("/wheel/rotate", headers=B)).status_code == 200, "others have their own"
 
 
 async def test_a_spin_is_shown_with_what_a_client_needs_to_count_on(http: httpx.AsyncClient, w: Wheels) -> None:

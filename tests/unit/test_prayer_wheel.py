@@ -18,7 +18,7 @@ from actors.prayer import commands as c
 from actors.prayer import events as e
 from actors.prayer import showing
 from actors.prayer.collection import BY_ID, COLLECTION, DEFAULT_DEDICATION, fitting, of_kind
-from actors.prayer.entity import PrayerWheelKind
+from actors.prayer.entity import KEPT, PrayerWheelKind
 from actors.prayer.spin import ROTATION, Spin, mrpm
 from actors.prayer.values import ACCUMULATIONS_MAX, BEADS, BY_HAND_MAX, DEFAULT_MANTRA, MANTRAS_MAX, count_of, key_of
 from actors.runtime.codec import from_wire
@@ -75,7 +75,8 @@ def test_each_mantra_has_its_own_accumulation_whatever_its_writing() -> None:
     driver = wheel()
     rotate(driver, 5, intention="for my mother")
     rotate(driver, 7, mantra="  om  MANI padme hum ")
-    shown = rotate(driver, 3, mantra=TARA)
+    rotate(driver, 3, mantra=TARA)
+    shown = seen(driver)
     assert [(a.mantra, a.count.rotations, a.intention) for a in shown.accumulations] == [
         (DEFAULT_MANTRA, 12, "for my mother"),
         (TARA, 3, ""),
@@ -90,6 +91,40 @@ def test_an_intention_changes_where_one_is_given_and_stays_where_none_is() -> No
     assert rotate(driver, intention="second").accumulations[0].intention == "second"
     assert rotate(driver, intention="").accumulations[0].intention == ""
     assert driver.row("prayer_accumulations")["rotations"] == 4
+
+
+def test_the_answer_to_a_change_has_what_it_concerns_and_not_all_that_there_is() -> None:
+    driver = wheel()
+    for n in range(MANTRAS_MAX):
+        rotate(driver, mantra=f"mantra {n} " + "\N{DEVANAGARI OM}" * 150, intention="\N{DEVANAGARI OM}" * 2_000)
+    assert len(msgspec.json.encode(seen(driver))) > 500_000
+    one = next(iter(driver.state.open.values()))
+    for command in (c.Rotate(mantra=one.mantra), c.Spin(mantra=one.mantra), c.Stop(), c.Stop()):
+        assert len(msgspec.json.encode(driver.reply(command, ME))) < 10_000
+    shown = driver.reply(c.Rotate(mantra=one.mantra), ME)
+    assert [each.id for each in shown.accumulations] == [one.id]
+    assert [(each.mantra, each.count.rotations) for each in shown.mantras] == [(one.mantra, 3)]
+    assert shown.count.rotations == MANTRAS_MAX + 2
+    spin(driver, mantra=one.mantra)
+    other = next(reversed(driver.state.open.values()))
+    assert [each.id for each in rotate(driver, mantra=other.mantra).accumulations] == [one.id, other.id], (
+        "what spins too"
+    )
+
+
+def test_old_events_go_and_the_recent_stay_for_who_asks_again() -> None:
+    driver = wheel()
+    rotate(driver)
+    for before, forgotten in (
+        (KEPT - 1, 0),
+        (2 * KEPT - 2, 0),
+        (2 * KEPT - 1, KEPT),
+        (2 * KEPT, 0),
+        (3 * KEPT - 1, KEPT),
+    ):
+        context = msgspec.structs.replace(driver.context(ME), seq=before)
+        assert driver.kind.decide(driver.state, c.Rotate(), context).forget == forgotten, before
+        assert driver.kind.decide(driver.state, c.GetWheel(), context).forget == 0
 
 
 @pytest.mark.parametrize(
