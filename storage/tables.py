@@ -68,6 +68,10 @@ TABLES: Final[Mapping[str, Table]] = {
         sealed="metadata",
         sealed_text="name intention",
     ),
+    "audio_voices": _table(
+        "id device practitioner_id session_id begins_at ends_at",
+        "id device practitioner_id begins_at ends_at",
+    ),
     "auth_sessions": _table(
         "id practitioner_id token_hash created_at expires_at revoked_at service name",
         "id practitioner_id token_hash expires_at",

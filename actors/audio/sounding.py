@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 import numpy as np
+from msgspec import UNSET
 from numpy.typing import NDArray
 
 from actors.audio.events import Voice
@@ -46,18 +47,27 @@ def span(voice: Voice, rate: int) -> tuple[int, int, int]:
     assert anchor is not None, "a device's voice runs"
     first = round(anchor.timestamp() * rate)
     begins = first - round(place * rate)
-    length = len(voice.samples) // 2 / SAMPLE_RATE if voice.recipe is None else voice.recipe.duration_s
+    length = len(_sampled(voice)) / SAMPLE_RATE if voice.recipe is None else voice.recipe.duration_s
     return begins, first, begins + round(length * rate)
 
 
 def _samples(voice: Voice, start: int, count: int, rate: int) -> Samples:
     if voice.recipe is not None:
         return render(voice.recipe, start, count, rate)
-    samples = np.frombuffer(voice.samples, dtype="<i2")
+    samples = _sampled(voice)
     at = (start + np.arange(count)) * (SAMPLE_RATE / rate)
-    found = np.interp(at, np.arange(len(samples)), samples / _FULL, left=0.0, right=0.0)
-    found *= _edges(start, count, round(len(samples) * rate / SAMPLE_RATE), rate)
-    return np.repeat(found.astype(np.float32)[:, None], CHANNELS, axis=1)
+    first, last = max(0, int(at[0])), min(len(samples), int(at[-1]) + 2)
+    known = np.arange(first, last)
+    ears = [np.interp(at, known, ear / _FULL, left=0.0, right=0.0) for ear in samples[first:last].T]
+    found = np.stack(ears * (CHANNELS // len(ears)), axis=1)
+    found *= np.reshape(_edges(start, count, round(len(samples) * rate / SAMPLE_RATE), rate), (-1, 1))
+    return found.astype(np.float32)
+
+
+def _sampled(voice: Voice) -> NDArray[np.int16]:
+    """(n, channels) of a voice of samples."""
+    channels = 1 if voice.channels is UNSET else voice.channels
+    return np.frombuffer(voice.samples, dtype="<i2").reshape(-1, channels)
 
 
 def _edges(start: int, count: int, length: int | None, rate: int) -> NDArray[np.float64] | float:

@@ -4,24 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from hashlib import blake2b
 from typing import Final
 
-from msgspec import structs
+from msgspec import UNSET, structs
 
-from actors.audio.events import FORMAT, AudioEvent, Voice, VoiceBegan, VoicesEnded, VolumeSet
+from actors.audio.events import FORMAT, AudioEvent, Ordered, Voice, VoiceBegan, VoicesEnded, VolumeSet
 from actors.audio.recipe import AnyVoice, Binaural, Bowl, Chord, Recipe
 from actors.audio.values import MAX_VOLUME
 from actors.runtime.codec import Codec
 from actors.runtime.entity import Struct
 
 BOWL_MODES: Final = 11
+ORDERS_MAX: Final = 256
+"""Voices whose last order is remembered: an order is late by seconds, and so many sessions do not begin in a minute."""
+DONE_MAX: Final = 256
+"""Operations that are known as done though the journal has forgotten them. 20 bytes each."""
 
 
 class DeviceVoices(Struct, frozen=True, kw_only=True):
-    """See the module. ``voices`` in the order in which they began."""
+    """See the module. ``voices`` in the order in which they began; ``orders``: the last order of a session's voice, and ``done``:
+    the marks of operations, both the newest last."""
 
     volume: float = MAX_VOLUME
     voices: Mapping[str, Voice] = {}
+    orders: Mapping[str, int] = {}
+    done: tuple[str, ...] = ()
 
     @property
     def next_end(self) -> datetime | None:
@@ -38,6 +46,11 @@ codec: Final[Codec[DeviceVoices]] = Codec(DeviceVoices, FORMAT)
 
 def evolve(state: DeviceVoices, event: AudioEvent) -> DeviceVoices:
     """The state after the event."""
+    if isinstance(event, Ordered):
+        orders = [known for known in state.orders.items() if known[0] != event.voice]
+        return structs.replace(state, orders=dict(orders[1 - ORDERS_MAX :]) | {event.voice: event.order})
+    if event.operation is not UNSET and event.operation not in state.done:
+        state = structs.replace(state, done=(*state.done, event.operation)[-DONE_MAX:])
     match event:
         case VoiceBegan(voice=voice):
             others = {id_: kept for id_, kept in state.voices.items() if id_ != voice.id}
@@ -47,6 +60,11 @@ def evolve(state: DeviceVoices, event: AudioEvent) -> DeviceVoices:
             return structs.replace(state, voices=left)
         case VolumeSet(volume=volume):
             return structs.replace(state, volume=volume)
+
+
+def mark_of(operation: str) -> str:
+    """An operation's mark: its hash, for its id may name a practitioner."""
+    return blake2b(operation.encode(), digest_size=8).hexdigest()
 
 
 def partials(recipe: Recipe | None) -> int:

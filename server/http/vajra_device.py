@@ -7,33 +7,44 @@ there is no device it is played all the same, in time, and ``device.status`` say
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import uuid
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
-import numpy as np
-import orjson
 from aiohttp import web
 from msgspec import UNSET, Meta, UnsetType
 
 from actors.audio import commands as c
-from actors.audio.portaudio import DEFAULT, NoSound
-from actors.audio.replies import DeviceState
+from actors.audio.conduct import NOT_THE_OPERATOR
+from actors.audio.portaudio import DEFAULT, Device, NoSound
+from actors.audio.replies import DeviceState, PlayingVoice, Stopping
 from actors.audio.values import LIST_MAX_S, SAMPLE_RATE, DeviceName, Level
-from actors.runtime.codec import Uuid, invalid
+from actors.audio_session import commands as session
+from actors.runtime.codec import Uuid
 from actors.runtime.entity import Address, Caller
-from actors.runtime.errors import Conflict
+from actors.runtime.errors import Conflict, Forbidden, NotFound, Unauthenticated
 from actors.runtime.link import ONCE
-from server.audio_devices import KIND, check_device, devices_of
-from server.http.api import Example, Operation, body_of, query_of, routes_of
-from server.http.context import ask, auth_session, gateway_of, idempotency_key, json_response, operation_of
-from server.http.contract import ENTITY, at_most
+from server.audio_devices import KIND, check_device, devices_of, elsewhere, name_of, seen_asleep
+from server.audio_sessions import KIND as SESSION
+from server.http.api import Example, Operation, body_from, body_of, query_of, routes_of
+from server.http.context import (
+    ask,
+    auth_session,
+    gateway_of,
+    has_admin_token,
+    idempotency_key,
+    json_response,
+    operation_of,
+)
+from server.http.contract import ENTITY, JSON, at_most
+from server.http.samples import BODY_BYTES, read_samples
+from server.local_user import ID as LOCAL
+from server.service import OPERATOR
 
 TAG: Final = "Vajra audio"
 BASE: Final = "/api/v1/audio"
 _VOICES: Final = uuid.UUID("0f6b7a53-55c5-5a0e-8f4e-6e1cf6a0c7d1")
-_FULL: Final = 32_767
-JSON: Final = "application/json"
 
 Named = Annotated[DeviceName, Meta(description="as `devices` lists it, or its index there")]
 Samples = Annotated[
@@ -64,6 +75,9 @@ class StopBody(msgspec.Struct, frozen=True, kw_only=True):
     """What is to end: all of the caller's on a device, or one voice of it."""
 
     voice: Uuid | UnsetType = UNSET
+    everyone: Annotated[bool, Meta(description="whoever plays it: the local user's right, or the admin token's")] = (
+        False
+    )
     device: Named = DEFAULT
 
 
@@ -120,23 +134,15 @@ class AudioStatus(msgspec.Struct, frozen=True, kw_only=True):
     device: DeviceState
 
 
-class DeviceRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A device of this machine."""
-
-    index: int
-    name: str
-    host_api: str
-    channels: int
-    sample_rate: float
-    latency_s: float
-    default: bool
-
-
 class DeviceList(msgspec.Struct, frozen=True, kw_only=True):
     """What plays on the gateway's machine."""
 
-    devices: list[DeviceRow]
+    devices: list[Device]
     status: Annotated[str, Meta(description="in words: why there is none")]
+    elsewhere: Annotated[
+        list[str],
+        Meta(description="`ADDRESS/default` of each other node of the cluster: whether it has sound its status says"),
+    ] = []
 
 
 def routes() -> list[web.RouteDef]:
@@ -148,13 +154,26 @@ async def _practitioner(request: web.Request) -> str:
     return str((await auth_session(request)).practitioner_id)
 
 
-async def _asked(request: web.Request, practitioner: str, device: str, command: c.AnyCommand) -> DeviceState:
-    """What the device's entity answers. Raises what it refuses with, and NotFound."""
-    caller = Caller(practitioner)
-    name = await check_device(gateway_of(request), device)
-    reads = isinstance(command, c.GetDevice)
-    operation = None if reads else operation_of(caller.practitioner, idempotency_key(request)) or ONCE
-    answer = await ask(request, Address(KIND, name), c.encode(command), caller, operation)
+async def _caller(request: web.Request) -> Caller:
+    """A practitioner, or whoever has the admin token. Raises Unauthenticated."""
+    return Caller(OPERATOR if has_admin_token(request) else await _practitioner(request))
+
+
+def _check_operator(caller: Caller) -> None:
+    """Whoever has the admin token, or the local user. Raises Forbidden."""
+    if caller.practitioner not in (OPERATOR, LOCAL):
+        raise Forbidden(NOT_THE_OPERATOR)
+
+
+async def _asked(request: web.Request, caller: Caller, device: str, command: c.AnyCommand, step: str = "") -> bytes:
+    """What the device's entity (by its one name) answers. ``step``: of a request that asks it several things. Raises what it
+    refuses with."""
+    operation = operation_of(caller.practitioner, idempotency_key(request))
+    operation = ONCE if operation is None else operation + step
+    return await ask(request, Address(KIND, device), c.encode(command), caller, operation)
+
+
+def _state(answer: bytes) -> DeviceState:
     return msgspec.json.decode(answer, type=DeviceState)
 
 
@@ -164,52 +183,50 @@ def _answer(value: msgspec.Struct) -> web.Response:
 
 async def play(request: web.Request) -> web.Response:
     """It sounds."""
-    practitioner = await _practitioner(request)
-    body = await body_of(request, PlayBody)
-    known, voice = devices_of(gateway_of(request)), str(uuid.uuid5(_VOICES, practitioner))
-    known.plays.take(practitioner)
-    if isinstance(body.audio_data, UnsetType):
-        recipe = known.last(practitioner)
-        if recipe is None:
-            raise Conflict("nothing was generated yet: POST /api/v1/audio/generate, or send audio_data")
-        command: c.AnyCommand = c.Play(voice=voice, recipe=recipe)
+    caller = Caller(await _practitioner(request))
+    gateway = gateway_of(request)
+    known = devices_of(gateway)
+    known.plays.take(caller.practitioner)
+    samples, fields = await read_samples(request, known.places, caller.practitioner)
+    body = body_from(request, fields, PlayBody)
+    name = await check_device(gateway, body.device)
+    voice = str(uuid.uuid5(_VOICES, f"{caller.practitioner}/{name}"))
+    if samples is not None:
+        command: c.AnyCommand = c.PlaySamples(voice=voice, samples=samples.data, channels=samples.channels)
+    elif recipe := known.last(caller.practitioner):
+        command = c.Play(voice=voice, recipe=recipe)
     else:
-        samples = await asyncio.to_thread(_samples, body.audio_data)
-        command = c.PlaySamples(voice=voice, samples=samples)
-    device = await _asked(request, practitioner, body.device, command)
-    return _answer(
-        Playing(status="playing" if isinstance(command, c.PlaySamples) else "success", voice=voice, device=device)
-    )
-
-
-def _samples(given: list[Any]) -> bytes:
-    """16 bit, little-endian, mono. Raises Invalid."""
-    wrong = invalid("audio_data", "must be numbers, or pairs of numbers")
-    # Before numpy: of one long text in the list it would make 441,000 texts as long.
-    if not all(type(each) in (int, float) or (type(each) is list and len(each) == 2) for each in given):
-        raise wrong
-    if any(type(each) not in (int, float) for pair in given if type(pair) is list for each in pair):
-        raise wrong
-    try:
-        found = np.asarray(given, dtype=np.float64)
-    except (ValueError, TypeError, OverflowError):
-        raise wrong from None
-    if found.shape[1:] not in ((), (2,)) or not found.size:
-        raise wrong
-    mono = found if found.ndim == 1 else found.mean(axis=1)
-    outside = np.flatnonzero(~(np.abs(found).reshape(len(found), -1).max(axis=1) <= 1))
-    if len(outside):
-        raise invalid(f"audio_data.{outside[0]}", "must be from -1 to 1")
-    return np.round(mono * _FULL).astype("<i2").tobytes()
+        raise Conflict("nothing was generated yet: POST /api/v1/audio/generate, or send audio_data")
+    device = _state(await _asked(request, caller, name, command))
+    return _answer(Playing(status="success" if samples is None else "playing", voice=voice, device=device))
 
 
 async def stop(request: web.Request) -> web.Response:
-    """What the caller plays fades out."""
-    practitioner = await _practitioner(request)
+    """What the caller plays fades out, or what everyone plays; sessions are stopped as sessions."""
+    caller = await _caller(request)
     body = await body_of(request, StopBody) if request.can_read_body else StopBody()
+    if body.everyone:
+        _check_operator(caller)
+    elif caller.practitioner == OPERATOR:
+        raise Unauthenticated("to stop one's own takes a login; the admin token stops everyone's")
     voice = None if isinstance(body.voice, UnsetType) else body.voice
-    device = await _asked(request, practitioner, body.device, c.Stop(voice=voice))
+    name = await check_device(gateway_of(request), body.device)
+    answer = await _asked(request, caller, name, c.Stop(voice=voice, everyone=body.everyone))
+    stopping = msgspec.json.decode(answer, type=Stopping)
+    device = stopping.device
+    if stopping.sessions:
+        await asyncio.gather(*(_session_stopped(request, caller, each) for each in stopping.sessions))
+        ends = c.EndVoices(voices=tuple(each.id for each in stopping.sessions), everyone=body.everyone)
+        device = _state(await _asked(request, caller, name, ends, ":end"))
     return _answer(Stopped(status="success" if _is_published(request) else "stopped", device=device))
+
+
+async def _session_stopped(request: web.Request, caller: Caller, voice: PlayingVoice) -> None:
+    """As its owner would. One that is no more does not run either."""
+    operation = operation_of(caller.practitioner, idempotency_key(request)) or ONCE
+    address = Address(SESSION, voice.session or voice.id)
+    with contextlib.suppress(NotFound):
+        await ask(request, address, session.encode(session.Stop()), Caller(voice.owner), operation)
 
 
 def _is_published(request: web.Request) -> bool:
@@ -219,15 +236,23 @@ def _is_published(request: web.Request) -> bool:
 
 async def volume(request: web.Request) -> web.Response:
     """As it is now."""
-    practitioner = await _practitioner(request)
+    caller = await _caller(request)
+    _check_operator(caller)
     body = await body_of(request, VolumeBody)
-    device = await _asked(request, practitioner, body.device, c.SetVolume(volume=body.volume))
-    return _answer(Loudness(volume=device.volume, device=device))
+    name = await check_device(gateway_of(request), body.device)
+    device = _state(await _asked(request, caller, name, c.SetVolume(volume=body.volume, operator=True)))
+    return _answer(Loudness(volume=body.volume, device=device))
 
 
 async def _seen(request: web.Request) -> DeviceState:
-    practitioner = await _practitioner(request)
-    return await _asked(request, practitioner, query_of(request, DeviceQuery).device, c.GetDevice())
+    """A look starts no actor, but the default device's."""
+    caller = Caller(await _practitioner(request))
+    gateway = gateway_of(request)
+    name = await name_of(gateway, query_of(request, DeviceQuery).device)
+    asleep = await seen_asleep(gateway, name)
+    if asleep is not None:
+        return asleep
+    return _state(await ask(request, Address(KIND, name), c.encode(c.GetDevice()), caller))
 
 
 async def status(request: web.Request) -> web.Response:
@@ -261,12 +286,13 @@ async def frequencies(request: web.Request) -> web.Response:
 async def device_list(request: web.Request) -> web.Response:
     """What plays on this machine."""
     await auth_session(request)
+    gateway = gateway_of(request)
     try:
-        found, words = await devices_of(gateway_of(request)).listed(), "there is no sound device"
+        found, words = await devices_of(gateway).listed(), "there is no sound device"
     except NoSound as why:
         found, words = [], str(why)
     said = f"{len(found)} found" if found else words
-    return json_response(orjson.dumps({"devices": msgspec.to_builtins(found), "status": said}))
+    return _answer(DeviceList(devices=found, status=said, elsewhere=await elsewhere(gateway)))
 
 
 _TONE: Final = {"audio_data": [0.0, 0.05, 0.1, 0.05, 0.0]}
@@ -281,6 +307,7 @@ OPERATIONS: Final = (
         " caller's that was begun this way is replaced. Without a device it plays in time, unheard: see `device.status`.",
         tag=TAG,
         body=PlayBody,
+        body_bytes=BODY_BYTES,
         reply=Playing,
         errors=(*ENTITY, _NONE, "conflict", "full", "rate_limited"),
         examples=(Example(name="audio_play", body=_TONE),),
@@ -303,7 +330,10 @@ OPERATIONS: Final = (
         path=f"{BASE}/volume",
         handler=volume,
         summary="How loud the device is",
+        description="Of all that sounds on it, so this is its operator's: with the admin token, or of the local user where there"
+        " is one. A practitioner's own sound has a `volume` of its own.",
         tag=TAG,
+        access="admin",
         body=VolumeBody,
         reply=Loudness,
         errors=(*ENTITY, _NONE, "conflict"),
@@ -349,7 +379,7 @@ OPERATIONS: Final = (
         summary="Sound devices of the server's machine",
         tag=TAG,
         reply=DeviceList,
-        errors=(),
+        errors=("actor_unavailable",),
         examples=(Example(name="audio_devices"),),
     ),
 )

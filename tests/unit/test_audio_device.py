@@ -14,14 +14,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from actors.audio import commands as c
-from actors.audio.entity import END, OWNER_VOICES_MAX, PARTIALS_MAX, SAMPLED_MAX, START_LEAD, AudioKind
+from actors.audio.conduct import KEPT, NOT_THE_OPERATOR, OWNER_VOICES_MAX, PARTIALS_MAX, SAMPLED_MAX, START_LEAD
+from actors.audio.entity import END, TABLE, AudioKind
 from actors.audio.events import VoiceBegan, VoicesEnded
 from actors.audio.recipe import Binaural, Bowl, Chord, Recipe, Sine
-from actors.audio.replies import DeviceState
-from actors.audio.state import partials
+from actors.audio.replies import DeviceState, Obeyed, Stopping
+from actors.audio.state import DONE_MAX, ORDERS_MAX, partials
 from actors.audio.timeline import Timeline
 from actors.audio.values import VOICES_MAX
-from actors.runtime.entity import AlarmFired
+from actors.runtime.entity import AlarmFired, Context, Decision, Delete
 from actors.runtime.errors import BadRequest, Forbidden, Full, Invalid, SanghaError
 
 ALICE, BOB = account(1), account(2)
@@ -92,21 +93,79 @@ def test_two_sessions_on_one_device_mix_and_each_stops_its_own() -> None:
     assert seen(driver).others == 1
     refuses(driver, Forbidden, c.Stop(voice=uuid(2)))
     refuses(driver, Forbidden, play(2))
-    driver.do(c.Stop(), ALICE)
+    driver.do(c.Stop(voice=uuid(1), owner=ALICE.practitioner))
     assert list(driver.state.voices) == [uuid(2)]
     driver.do(c.Stop(voice=uuid(2), owner=BOB.practitioner))
     assert not driver.state.voices
 
 
+def test_a_sessions_voice_is_named_and_sounds_until_its_session_was_stopped() -> None:
+    driver = device()
+    driver.do(play(1), ALICE)
+    for n, owner in ((2, ALICE), (3, BOB)):
+        driver.do(play(n, session=uuid(n), owner=owner.practitioner, order=1))
+    for stop in (c.Stop(), c.Stop(voice=uuid(2))):
+        answer: Stopping = driver.reply(stop, ALICE)
+        assert [(voice.id, voice.session) for voice in answer.sessions] == [(uuid(2), uuid(2))]
+        assert [voice.id for voice in answer.device.voices] == [uuid(2)], "what is no session's ended at once"
+    refuses(driver, Forbidden, c.EndVoices(voices=(uuid(2), uuid(3))))
+    assert driver.reply(c.EndVoices(voices=(uuid(2), uuid(9))), ALICE).voices == ()
+    assert list(driver.state.voices) == [uuid(3)]
+
+
+def test_who_may_stops_what_everyone_plays() -> None:
+    driver = device()
+    driver.do(play(1), ALICE)
+    driver.do(play(2, session=uuid(2), owner=ALICE.practitioner))
+    answer: Stopping = driver.reply(c.Stop(everyone=True), BOB)
+    assert [(voice.owner, voice.id) for voice in answer.sessions] == [(ALICE.practitioner, uuid(2))]
+    assert [voice.id for voice in answer.device.voices] == [uuid(2)]
+    driver.do(c.EndVoices(voices=(uuid(2),), everyone=True), BOB)
+    assert not driver.state.voices
+
+
+def test_an_order_that_is_late_changes_nothing() -> None:
+    driver = device()
+    first, longer = play(1, session=uuid(1), owner=uuid(5), order=2), Recipe(voices=TONE.voices, duration_s=20)
+    assert driver.reply(first) == Obeyed()
+    for late in (
+        play(1, longer, session=uuid(1), owner=uuid(5), order=2),
+        c.Stop(voice=uuid(1), owner=uuid(5), order=1),
+    ):
+        assert not driver.do(late).events
+    assert driver.do(c.Stop(voice=uuid(1), owner=uuid(5), order=4)).events
+    assert not driver.do(play(1, session=uuid(1), owner=uuid(5), order=3)).events, "also of a voice that is gone"
+    driver.do(play(1, session=uuid(1), owner=uuid(5), order=5))
+    assert list(driver.state.voices) == [uuid(1)]
+    for n in range(2, ORDERS_MAX + 2):
+        driver.do(c.Stop(voice=uuid(n), owner=uuid(5), order=1))
+    assert len(driver.state.orders) == ORDERS_MAX
+    assert uuid(1) not in driver.state.orders, "the one that nobody renewed for longest"
+
+
+def test_an_order_that_cannot_be_is_answered_in_words_and_the_old_sound_ends() -> None:
+    driver = device()
+    for n in range(4):
+        driver.do(play(n, BOWLS if n else TONE, owner=account(n).practitioner, order=1))
+    driver.do(play(7, Recipe(voices=BOWLS.voices[:15], duration_s=10)), BOB)
+    refused: Obeyed = driver.reply(play(0, BOWLS, owner=account(0).practitioner, order=2))
+    assert refused.code == "full"
+    assert str(PARTIALS_MAX) in (refused.refused or "")
+    assert uuid(0) not in driver.state.voices
+    anothers: Obeyed = driver.reply(play(1, owner=uuid(99), order=2))
+    assert (anothers.code, uuid(1) in driver.state.voices) == ("forbidden", True)
+
+
 def test_a_voice_is_its_callers_and_an_effects_has_to_say_whose() -> None:
     refuses(device(), BadRequest, play(), None)
-    refuses(device(), BadRequest, c.Stop(), None)
-    refuses(device(), Forbidden, play(owner=BOB.practitioner))
-    refuses(device(), Forbidden, c.Stop(owner=BOB.practitioner))
+    refuses(device(), BadRequest, c.Stop(voice=uuid(1)), None)
+    refuses(device(), BadRequest, c.Stop(owner=uuid(1)), None)
+    for wrong in (play(owner=BOB.practitioner), c.Stop(owner=BOB.practitioner), play(order=1)):
+        refuses(device(), Forbidden, wrong)
 
 
 def test_guests_do_not_make_the_servers_machine_sound() -> None:
-    for command in (play(), c.Stop(), c.SetVolume(volume=0.1), c.PlaySamples(voice=uuid(1), samples=b"\0\0")):
+    for command in (play(), c.Stop(), c.EndVoices(voices=()), c.PlaySamples(voice=uuid(1), samples=b"\0\0")):
         refuses(device(), Forbidden, command, guest(3))
 
 
@@ -120,7 +179,7 @@ def test_a_voice_played_again_is_another_in_its_place() -> None:
     driver = device()
     driver.do(play(), ALICE)
     driver.do(play(recipe=BOWLS), ALICE)
-    assert [voice.recipe for voice in seen(driver).voices] == [BOWLS]
+    assert [voice.recipe for voice in driver.state.voices.values()] == [BOWLS]
 
 
 def test_what_is_over_already_does_not_begin_and_ends_what_was_in_its_place() -> None:
@@ -170,33 +229,123 @@ def test_samples_are_bounded_and_few_at_once() -> None:
         driver.do(c.PlaySamples(voice=uuid(n), samples=b"\1\0" * 100), account(n))
     assert "samples" in refuses(driver, Full, c.PlaySamples(voice=uuid(9), samples=b"\1\0"))
     assert refuses(device(), Invalid, c.PlaySamples(voice=uuid(9), samples=b"\1\0\2")) == "samples: of 2 bytes each"
-    with pytest.raises(Invalid):
-        c.codec.decode(c.encode(c.PlaySamples(voice=uuid(9), samples=b"\0\0" * (c.SAMPLES_MAX + 1))))
-
-
-def test_who_looks_gets_no_samples_back() -> None:
+    odd = c.PlaySamples(voice=uuid(9), samples=b"\0\0" * 3, channels=2)
+    assert refuses(device(), Invalid, odd) == "samples: of 4 bytes each"
+    refuses(device(), Invalid, c.PlaySamples(voice=uuid(9), samples=b"\0\0" * (c.SAMPLES_MAX + 1)))
     driver = device()
-    driver.do(c.PlaySamples(voice=uuid(1), samples=b"\1\0" * 10_000), ALICE)
+    driver.do(c.PlaySamples(voice=uuid(1), samples=b"\0\0\1\0" * c.SAMPLES_MAX, channels=2), ALICE)
+    assert driver.state.next_end == BEGIN + START_LEAD + timedelta(seconds=10)
+    with pytest.raises(Invalid):
+        c.codec.decode(c.encode(c.PlaySamples(voice=uuid(9), samples=b"\0\0" * (2 * c.SAMPLES_MAX + 1), channels=2)))
+
+
+def test_who_looks_gets_no_sound_back_but_where_in_it_we_are() -> None:
+    driver = device()
+    driver.do(c.PlaySamples(voice=uuid(1), samples=b"\1\0" * 100_000), ALICE)
+    driver.do(play(2, BOWLS, timeline=Timeline(position_s=2, anchor_at=BEGIN)), ALICE)
+    driver.wait(1.5)
     assert len(msgspec.json.encode(seen(driver))) < 1_000
+    assert [(voice.position_s, voice.sampled) for voice in seen(driver).voices] == [(1.0, True), (3.5, False)]
+
+
+def decided(
+    driver: Driver, command: Any, caller: Any = None, *, operation: str | None = None, seq: int = 1
+) -> Decision:
+    """By an operation, of an entity that has had so many events; taken as a shard would."""
+    context = Context(
+        entity_id=driver.id,
+        now=driver.now,
+        next_offset=1,
+        caller=caller,
+        operation=operation,
+        seq=seq,
+        live=driver.live,
+    )
+    decision: Decision = driver.kind.decide(driver.state, command, context)
+    for event in decision.events:
+        driver._take(event)
+    return decision
+
+
+def test_the_journal_forgets_what_sounds_no_more() -> None:
+    driver = device()
+    samples = c.PlaySamples(voice=uuid(1), samples=b"\1\0")
+    assert not decided(driver, samples, ALICE).forget
+    for ends in (samples, c.Stop()):
+        decision = decided(driver, ends, ALICE)
+        assert decision.forget
+        assert decision.revises, "also what was published of it"
+    decided(driver, samples, ALICE)
+    driver.wait(1)
+    assert decided(driver, AlarmFired(name=END)).forget
+    assert decided(driver, play(), ALICE, seq=KEPT - 1).forget, "and now and then in any case"
+
+
+def test_what_was_done_is_known_when_the_journal_has_forgotten_it() -> None:
+    driver = device()
+    plays = c.PlaySamples(voice=uuid(1), samples=b"\1\0")
+    decided(driver, plays, ALICE, operation="alice:k-1")
+    driver.wait(1)
+    decided(driver, AlarmFired(name=END))
+    assert not decided(driver, plays, ALICE, operation="alice:k-1").events
+    decided(driver, plays, ALICE, operation="alice:k-2")
+    decided(driver, play(2, session=uuid(2)), ALICE, operation="alice:k-3")
+    decided(driver, c.Stop(), ALICE, operation="alice:k-4")
+    decided(driver, plays, ALICE, operation="alice:k-5")
+    again = decided(driver, c.Stop(), ALICE, operation="alice:k-4")
+    assert not again.events
+    assert again.reply.sessions == (), "nor is a session stopped that may have begun since"
+    assert "alice" not in msgspec.json.encode(driver.state.done).decode()
+    for n in range(DONE_MAX):
+        decided(driver, plays, ALICE, operation=f"alice:k-more{n}")
+    assert len(driver.state.done) == DONE_MAX
+    decided(driver, plays, ALICE, operation="link:7")
+    assert len(driver.state.done) == DONE_MAX, "the runtime itself counts a link's"
+
+
+def test_an_account_that_ends_leaves_no_voice_and_no_row() -> None:
+    driver = device()
+    driver.do(play(1), ALICE)
+    driver.do(play(2, session=uuid(2), owner=ALICE.practitioner))
+    driver.do(play(3), BOB)
+    assert [row.values["practitioner_id"] for row in driver.rows] == [uuid(1), uuid(1), uuid(2)]
+    assert driver.row(TABLE) | {"id": uuid(3), "device": "default", "session_id": None} == driver.row(TABLE)
+    refuses(driver, Forbidden, c.Erase(owner=ALICE.practitioner))
+    decision = driver.do(c.Erase(owner=ALICE.practitioner))
+    assert decision.forget
+    assert list(driver.state.voices) == [uuid(3)]
+    assert driver.rows[-2:] == [Delete(table=TABLE, id=uuid(1)), Delete(table=TABLE, id=uuid(2))]
+    assert not driver.do(c.Erase(owner=ALICE.practitioner)).events
 
 
 def test_what_the_player_reports_is_shown_and_not_kept() -> None:
     driver = device()
     assert not seen(driver).present
     assert seen(driver).status == "a sound device is looked for"
-    report = c.Report(present=True, status="plays", latency_s=0.1, frequencies=(432.0,), amplitudes=(0.5,))
+    report = c.Report(
+        present=True,
+        status="plays",
+        latency_s=0.1,
+        frequencies=(432.0,),
+        amplitudes=(0.5,),
+        position=1.5e9,
+        drift_s=0.01,
+    )
     assert not driver.do(report).events
     assert (seen(driver).present, seen(driver).status, seen(driver).latency_s) == (True, "plays", 0.1)
     assert (seen(driver).device, seen(driver).frequencies) == ("default", (432.0,))
+    assert (seen(driver).position, seen(driver).drift_s) == (1.5e9, 0.01)
     refuses(driver, Forbidden, report)
     driver.live = None
     assert not seen(driver).present
 
 
-def test_the_volume_is_kept_and_the_same_again_is_no_event() -> None:
+def test_the_volume_is_the_operators_and_is_kept() -> None:
     driver = device()
-    assert driver.reply(c.SetVolume(volume=0.3), ALICE).volume == 0.3
-    assert not driver.do(c.SetVolume(volume=0.3), ALICE).events
+    assert refuses(driver, Forbidden, c.SetVolume(volume=0.3)) == NOT_THE_OPERATOR
+    refuses(driver, Forbidden, c.SetVolume(volume=0.3, operator=True), None)
+    assert driver.reply(c.SetVolume(volume=0.3, operator=True), ALICE).volume == 0.3
+    assert not driver.do(c.SetVolume(volume=0.3, operator=True), ALICE).events
 
 
 def test_partials_are_those_that_sound_at_once() -> None:
@@ -293,15 +442,16 @@ def whole_life() -> Driver:
     driver.do(play(1), ALICE)
     driver.do(play(2, BOWLS, session=uuid(50), owner=BOB.practitioner))
     driver.do(c.PlaySamples(voice=uuid(3), samples=b"\1\0\2\0"), ALICE)
-    driver.do(c.SetVolume(volume=0.25), BOB)
+    driver.do(c.SetVolume(volume=0.25, operator=True), BOB)
     driver.do(c.Stop(), ALICE)
     driver.do(play(4, timeline=Timeline(position_s=2.5, anchor_at=BEGIN + timedelta(seconds=1))), ALICE)
+    driver.do(c.Stop(voice=uuid(2), owner=BOB.practitioner, order=1))
     return driver
 
 
 def test_the_recorded_history_has_every_event() -> None:
     written = {event["type"] for event in msgspec.json.decode(msgspec.json.encode(record(whole_life())))["events"]}
-    assert written == {"voice_began", "voices_ended", "volume_set"}
+    assert written == {"voice_began", "voices_ended", "volume_set", "ordered"}
     assert any(isinstance(event, VoiceBegan) and event.voice.samples for _, event in whole_life().history)
 
 

@@ -8,6 +8,7 @@ import pytest
 from driving import BEGIN, uuid
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from actors.audio.events import Voice
 from actors.audio.recipe import Bowl, Recipe, Sine
@@ -32,6 +33,17 @@ def sampled(values: Samples) -> Voice:
     data = np.round(values * 32_767).astype("<i2").tobytes()
     ends_at = BEGIN + timedelta(seconds=len(values) / SAMPLE_RATE)
     return Voice(id=uuid(9), owner=uuid(0), timeline=Timeline(anchor_at=BEGIN), ends_at=ends_at, samples=data)
+
+
+def test_samples_of_two_ears_are_never_mixed() -> None:
+    left, right = np.sin(np.arange(20_000) / 20), np.sin(np.arange(20_000) / 31)
+    both, ears = np.stack((left, right), axis=1), sampled(left)
+    both_voice = structs.replace(ears, samples=np.round(both * 32_767).astype("<i2").tobytes(), channels=2)
+    for rate, count in ((SAMPLE_RATE, 20_000), (48_000, 21_000)):
+        start = round(BEGIN.timestamp() * rate)
+        heard = sound([both_voice], start, count, rate)
+        for ear, of in enumerate((left, right)):
+            assert np.array_equal(heard[:, ear], sound([sampled(of)], start, count, rate)[:, ear])
 
 
 def rendered(one: Voice, start: int, count: int) -> Samples:
