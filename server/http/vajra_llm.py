@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -24,12 +25,14 @@ from actors.oracle import writing
 from actors.oracle.completion import MAX_TOKENS
 from actors.prayer.values import Intention
 from actors.runtime.entity import Address, Caller
-from actors.runtime.errors import SanghaError
+from actors.runtime.errors import Internal, SanghaError
 from server.http.api import Example, Operation, body_of, routes_of
 from server.http.context import ask, gateway_of, idempotency_key, json_response, operation_of
 from server.http.contract import ENTITY, NDJSON, UuidText
 from server.http.rituals import caller_of
 from server.ws.protocol import error_body
+
+log = logging.getLogger(__name__)
 
 TAG: Final = "Vajra texts"
 PREFIX: Final = "/api/v1/llm"
@@ -189,22 +192,39 @@ async def _streamed(request: web.Request, text: _Text, media: str) -> web.Stream
     response = web.StreamResponse(
         headers={"Content-Type": media, "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     )
-    await response.prepare(request)
+    try:
+        await response.prepare(request)
+        await _told(request, response, text, media)
+        await response.write_eof()
+    except ConnectionError:
+        log.debug("a text's client left")
+    except TimeoutError:
+        log.debug("a text's client took nothing for %g s", STALL_S)
+        if request.transport is not None:
+            request.transport.close()
+    return response
+
+
+async def _told(request: web.Request, response: web.StreamResponse, text: _Text, media: str) -> None:
+    """All of its events. Whatever ends it in the middle is told there, for the status was 200 long ago. Raises ConnectionError,
+    TimeoutError where the client does not read."""
     found: list[str] = []
+    failure: SanghaError
     try:
         async with aclosing(text.pieces()) as pieces:  # type: ignore[type-var]
             async for piece in pieces:
                 found.append(piece)
                 await _tell(response, media, "text", {"text": piece})
         await _tell(response, media, "done", structs.asdict(text.generated("".join(found))))
-    except SanghaError as failure:
-        await _tell(response, media, "error", {"error": error_body(failure)})
-    except TimeoutError:  # the client does not read
-        if request.transport is not None:
-            request.transport.close()
-        return response
-    await response.write_eof()
-    return response
+    except SanghaError as refused:
+        failure = refused
+    except (ConnectionError, TimeoutError):
+        raise
+    except Exception as unknown:  # noqa: BLE001 - the boundary: logged with a reference that the client gets
+        failure = Internal(gateway_of(request).log_reference("a text failed", unknown))
+    else:
+        return
+    await _tell(response, media, "error", {"error": error_body(failure)})
 
 
 async def _tell(response: web.StreamResponse, media: str, event: str, fields: dict[str, Any]) -> None:
