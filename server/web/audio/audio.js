@@ -8,7 +8,7 @@
 import { applyTheme, LABELS, nextTheme, setTheme, theme } from "/static/app/theme.js";
 import { device, tab } from "/static/app/storage.js";
 import { askHttp, httpUrl } from "/static/sangha.js";
-import { Desk, inWords } from "./desk.js";
+import { AWAY, Desk, inWords } from "./desk.js";
 import { List } from "./list.js";
 import { Maker } from "./maker.js";
 import { Stage } from "./stage.js";
@@ -22,6 +22,7 @@ const TICK_MS = 500;
 const DEVICE_MS = 10_000;
 /** The first question begins the search. */
 const DEVICE_FOUND_MS = 3000;
+const SPACES_MS = 20_000;
 const SKY_MS = 300_000;
 const SIGN_IN_MS = 15_000;
 /** Whoever goes while the server is away is gone here all the same. */
@@ -37,28 +38,63 @@ class Page {
     /** @type {number[]} */
     this.timers = [];
     this.list = new List($("sessions"), $("none"), (session) => this.look(session));
-    this.stage = new Stage(desk, (session) => this.list.update(session, desk.now()), trouble);
+    this.stage = new Stage(desk, {
+      changed: (session) => this.changed(session),
+      deleted: () => this.relist(),
+      tell: trouble,
+      listed: () => this.relist(),
+    });
+    this.spaces = this.stage.spaces;
   }
 
   /** Rejects where this login does not do. */
   async start() {
     await this.refresh();
     this.desk.client.addEventListener("state", () => this.connection());
+    this.desk.client.addEventListener("practitioner", () => this.stage.show());
     this.desk.client.open().then(() => this.desk.client.measureClock()).catch((failure) => trouble(inWords(failure)));
     this.timers.push(
       setTimeout(() => this.device(), DEVICE_FOUND_MS),
       setInterval(() => this.tick(), TICK_MS),
       setInterval(() => seen() && this.refresh().catch(() => {}), LIST_MS),
       setInterval(() => seen() && this.device(), DEVICE_MS),
+      setInterval(() => seen() && this.joined(), SPACES_MS),
       setInterval(() => seen() && this.sky(), SKY_MS),
     );
-    this.device();
     this.sky();
   }
 
+  /** The list as it is now. */
   async refresh() {
-    const sessions = await this.desk.sessions();
-    if (!this.ended) this.list.show(sessions, this.desk.now());
+    const { whose, nothing } = this.spaces;
+    const sessions = await this.desk.sessions(whose);
+    if (!this.ended && whose === this.spaces.whose) this.list.show(sessions, this.desk.now(), nothing);
+  }
+
+  /** What is known newer of one, in the list where it belongs. @param {Session} session */
+  changed(session) {
+    const { whose } = this.spaces;
+    if (whose ? session.space === whose : this.desk.owns(session)) this.list.update(session, this.desk.now());
+  }
+
+  /** Another list. */
+  async relist() {
+    trouble("");
+    try {
+      await this.refresh();
+    } catch (failure) {
+      trouble(`Their sessions cannot be listed: ${inWords(failure)}`);
+    }
+  }
+
+  /** The spaces that we are in. */
+  async joined() {
+    try {
+      const spaces = await this.desk.spaces();
+      if (!this.ended) this.spaces.show(spaces);
+    } catch {
+      // asked again soon; the page's own state says whether the server is away
+    }
   }
 
   tick() {
@@ -69,15 +105,29 @@ class Page {
   connection() {
     if (this.ended) return;
     const { state: how, error } = this.desk.client;
-    if (how === "ready") state("well", "connected");
+    if (how !== "ready") this.stage.quiet();
+    if (how === "ready") this.back();
     else if (how === "closed") state("away", error?.message ?? "not connected");
     else state("away", how === "connecting" ? "connecting" : "no connection, trying again");
+  }
+
+  /** The server is there, maybe again. */
+  back() {
+    state("well", "connected");
+    if ($("trouble").textContent === AWAY) trouble("");
+    this.device();
+    this.joined();
   }
 
   /** @param {Record<string, any>} fields */
   async make(fields) {
     const session = await this.desk.make(fields);
-    this.list.update(session, this.desk.now());
+    if (!maker.here) this.stage.elsewhere.add(session.id);
+    if (this.spaces.whose) {
+      this.spaces.own();
+      await this.refresh();
+    }
+    this.changed(session);
     this.look(session);
     $("stage-title").focus({ preventScroll: true });
     $("stage-title").scrollIntoView({ block: "nearest" });
@@ -91,13 +141,15 @@ class Page {
   }
 
   async device() {
-    const say = (/** @type {string} */ words) => $("device").textContent !== words && ($("device").textContent = words);
     try {
       const { device: is } = await this.desk.ask("GET", "/api/v1/audio/status");
-      say(`Device ${is.device}: ${is.status}`);
+      maker.device(`Device ${is.device}: ${is.status}`, is.present);
+      this.stage.device = is.status;
     } catch (failure) {
-      say(`The server’s sound device is unknown: ${inWords(failure)}`);
+      maker.device(`The server’s sound device is unknown: ${inWords(failure)}`, true);
+      this.stage.device = "";
     }
+    this.stage.there();
   }
 
   async sky() {

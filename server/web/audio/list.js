@@ -19,14 +19,15 @@ export class List {
     this.current = null;
   }
 
-  /** @param {Session[]} sessions Newest first. @param {number} now */
-  show(sessions, now) {
+  /** @param {Session[]} sessions Newest first. @param {number} now @param {string} [nothing] What is said where there is none. */
+  show(sessions, now, nothing) {
     const before = [...this.rows.keys()].join();
     const rows = new Map(sessions.map((session) => [session.id, this.rows.get(session.id) ?? this.made(session)]));
     for (const session of sessions) /** @type {any} */ (rows.get(session.id)).session = session;
     this.rows = rows;
     if ([...rows.keys()].join() !== before) put(this.element, ...[...rows.values()].map(({ row }) => row));
     this.none.hidden = sessions.length > 0;
+    if (nothing) say(this.none, nothing);
     this.tick(now);
   }
 
@@ -49,7 +50,7 @@ export class List {
     for (const { button, session } of this.rows.values()) {
       const [name, status, sound] = /** @type {HTMLCollectionOf<HTMLElement>} */ (button.children);
       say(name, nameOf(session));
-      say(sound, soundOf(session));
+      say(sound, `${soundOf(session)}${session.space ? ", shared" : ""}`);
       const position = positionOf(session, now);
       say(status, statusOf(session, position));
       status.className = `small number status-${session.status}`;

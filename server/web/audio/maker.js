@@ -22,15 +22,36 @@ export class Maker {
   constructor(make, tell) {
     this.make = make;
     this.tell = tell;
+    this.words = "";
+    this.present = false;
     this.form = /** @type {HTMLFormElement} */ ($("make"));
     put($("solfeggio"), SOLFEGGIO.map((each) => h("option", { value: each, selected: each === 528 }, hertz(each))));
     put($("presets"), PRESETS.map(([each, name]) => button(name ? `${each} ${name}` : `${each}`, () => this.preset(each))));
     $("kind").addEventListener("change", () => this.fit());
+    $("where").addEventListener("change", () => this.told());
     this.form.addEventListener("submit", (event) => {
       event.preventDefault();
       busy(/** @type {HTMLButtonElement} */ (this.form.querySelector("[type=submit]")), () => this.submit());
     });
     this.fit();
+  }
+
+  /** Whether what is made is to be heard in this browser as it starts. */
+  get here() {
+    return field("where").value !== "there";
+  }
+
+  /** How it is with the server's device. @param {string} words @param {boolean} present */
+  device(words, present) {
+    this.words = words;
+    this.present = present;
+    this.told();
+  }
+
+  told() {
+    const unheard = !this.present && this.words && field("where").value !== "here";
+    const words = unheard ? `${this.words}. The session goes on there in time, unheard.` : this.words;
+    if (words && $("device").textContent !== words) $("device").textContent = words;
   }
 
   /** @param {number} frequency */
@@ -68,7 +89,7 @@ export class Maker {
       audio_type: kind,
       intention: field("intention").value.trim(),
       duration: Math.round(numberIn("minutes", "duration") * 60),
-      hardware_enabled: field("hardware").checked,
+      hardware_enabled: field("where").value !== "here",
       visuals_enabled: true,
     };
     if (kind === "chord") fields.frequencies = listIn("chord");

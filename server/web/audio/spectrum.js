@@ -41,7 +41,7 @@ export class Spectrum {
 
   /** A measurement. @param {{frequencies: number[], amplitudes: number[], bands: number[]}} measured */
   show({ frequencies, amplitudes, bands }) {
-    if (stillness() && performance.now() - this.drawn < STILL_MS) return;
+    if (stillness() && frequencies.length && performance.now() - this.drawn < STILL_MS) return;
     this.target = bands;
     this.peaks = frequencies.slice(0, LABELLED).map((each, at) => [each, amplitudes[at]]);
     this.canvas.dataset.peak = frequencies.length ? frequencies[0].toFixed(2) : "";

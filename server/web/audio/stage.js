@@ -8,6 +8,7 @@
 import { busy, h, put } from "/static/app/dom.js";
 import { Player } from "/static/sangha.js";
 import { inWords } from "./desk.js";
+import { Spaces } from "./spaces.js";
 import { Spectrum } from "./spectrum.js";
 import { Visual } from "./visual.js";
 import { clock, nameOf, peaks, positionOf, soundOf, statusOf } from "./words.js";
@@ -16,6 +17,7 @@ import { clock, nameOf, peaks, positionOf, soundOf, statusOf } from "./words.js"
 
 const POLL_MS = 1000;
 const WORDS_EVERY_MS = 1000;
+const QUIET = "What sounds is measured ten times a second.";
 const OVER = new Set(["stopped", "completed"]);
 
 const $ = (/** @type {string} */ id) => /** @type {HTMLElement} */ (document.getElementById(id));
@@ -23,12 +25,25 @@ const control = (/** @type {string} */ id) => /** @type {HTMLButtonElement} */ (
 const slider = (/** @type {string} */ id) => /** @type {HTMLInputElement} */ ($(id));
 
 export class Stage {
-  /** @param {import("./desk.js").Desk} desk @param {(session: Session) => void} changed @param {(trouble: string) => void} tell */
-  constructor(desk, changed, tell) {
+  /**
+   * @param {import("./desk.js").Desk} desk
+   * @param {object} told
+   * @param {(session: Session) => void} told.changed
+   * @param {(session: Session) => void} told.deleted
+   * @param {(trouble: string) => void} told.tell
+   * @param {() => void} told.listed Another list of sessions is wanted.
+   */
+  constructor(desk, { changed, deleted, tell, listed }) {
     this.desk = desk;
     this.changed = changed;
+    this.deleted = deleted;
     this.tell = tell;
     this.over = new AbortController();
+    this.spaces = new Spaces(this.over.signal, { listed, shared: (space) => this.attempt(() => this.share(space)) });
+    /** How it is with the server's device. */
+    this.device = "";
+    /** @type {Set<string>} Sessions that are not heard here unless one asks for it. */
+    this.elsewhere = new Set();
     this.spectrum = new Spectrum(/** @type {HTMLCanvasElement} */ ($("spectrum")));
     this.visual = new Visual(/** @type {any} */ ($("visual")), /** @type {any} */ ($("visual-kind")), this.over.signal);
     /** @type {Session | null} */
@@ -37,9 +52,17 @@ export class Stage {
     this.sound = null;
     /** @type {any} */
     this.player = null;
+    /** @type {Promise<void>} Until it is known whether the session can be followed. */
+    this.listening = Promise.resolve();
     this.opening = 0;
     this.polling = 0;
     this.said = 0;
+    /** Whoever presses "Delete" once more means it. */
+    this.sure = false;
+    /** @type {string | null} What is deleted here, and so is no trouble where it ends. */
+    this.deleting = null;
+    /** It ended for us while it was looked at. */
+    this.gone = false;
     this.wire();
     this.visual.draw();
   }
@@ -47,13 +70,23 @@ export class Stage {
   wire() {
     const { signal } = this.over;
     const on = (/** @type {string} */ id, /** @type {() => Promise<void>} */ work) =>
-      control(id).addEventListener("click", () => busy(control(id), () => this.attempt(work)).then(() => this.fit()), { signal });
+      control(id).addEventListener("click", () => busy(control(id), () => this.attempt(work)).then(() => this.pressed(id)), { signal });
     on("start", () => this.begin());
     on("pause", () => this.turn("pause"));
     on("stop", () => this.turn("stop"));
+    on("delete", () => this.delete());
+    control("delete").addEventListener("blur", () => this.doubt(false), { signal });
     on("hear", () => (this.player ? this.hush() : this.hear()));
     slider("volume").addEventListener("input", () => this.player && (this.player.volume = slider("volume").valueAsNumber / 100), { signal });
     slider("level").addEventListener("change", () => this.attempt(() => this.level()), { signal });
+  }
+
+  /** A button that is busy loses the focus: it comes back, or goes to what can be pressed next. @param {string} id */
+  pressed(id) {
+    this.fit();
+    if (document.activeElement !== document.body || $("controls").hidden) return;
+    const next = [id, "pause", "start", "hear"].map(control).find((each) => !each.disabled && !each.hidden);
+    next?.focus({ preventScroll: true });
   }
 
   /** Looks at a session. @param {Session} session */
@@ -62,12 +95,15 @@ export class Stage {
     await this.close();
     if (mine !== this.opening) return;
     this.session = session;
+    this.gone = false;
     slider("level").valueAsNumber = session.volume * 100;
     $("controls").hidden = false;
     this.visual.show(session);
     this.show();
+    const listening = this.desk.client.listen(session.id, { codec: "auto", spectrum: true });
+    this.listening = listening.then(() => {}, () => {});
     try {
-      const sound = await this.desk.client.listen(session.id, { codec: "auto", spectrum: true });
+      const sound = await listening;
       if (mine !== this.opening) return void sound.unlisten();
       this.follow(sound);
     } catch (failure) {
@@ -83,8 +119,9 @@ export class Stage {
     const now = () => this.sound === sound;
     const state = () => now() && sound.state && this.know(sound.state);
     sound.addEventListener("snapshot", state);
-    sound.addEventListener("event", state);
+    sound.addEventListener("event", (/** @type {any} */ { detail }) => (detail.event === "deleted" ? now() && this.left({ reason: "deleted" }) : state()));
     sound.addEventListener("spectrum", (/** @type {any} */ { detail }) => now() && this.measured(detail));
+    sound.addEventListener("push", (/** @type {any} */ { detail }) => now() && this.told(detail));
     sound.addEventListener("left", (/** @type {any} */ { detail }) => now() && this.left(detail));
     state();
   }
@@ -108,8 +145,20 @@ export class Stage {
     this.sound = null;
     await this.hush();
     this.session = null;
-    this.spectrum.clear();
+    this.quiet();
     await sound?.unlisten().catch(() => {});
+  }
+
+  /** No session is looked at. */
+  async nothing() {
+    this.opening += 1;
+    await this.close();
+    $("controls").hidden = true;
+    $("stage-title").textContent = "Nothing sounds";
+    $("stage-says").textContent = "Make a session, or pick one from the list.";
+    document.title = "Sound · Sangha";
+    this.visual.show(null);
+    $("stage-title").focus({ preventScroll: true });
   }
 
   end() {
@@ -123,8 +172,18 @@ export class Stage {
   left({ reason }) {
     this.sound = null;
     this.hush();
-    this.spectrum.clear();
-    if (reason !== "left") this.tell("This session is not there any more.");
+    this.quiet();
+    if (reason === "left" || !this.session) return;
+    if (this.deleting === this.session.id) return;
+    this.tell(`This session is not ${reason === "forbidden" ? "shared with you" : "there"} any more.`);
+    this.gone = true;
+    this.fit();
+    this.tick();
+  }
+
+  /** What is no event: there is no place for its sound now. @param {any} push */
+  told({ event, body }) {
+    if (event === "unheard") this.tell(`It cannot be heard here just now: ${inWords(body)}`);
   }
 
   /** What is newer of it. @param {Session} session */
@@ -134,7 +193,7 @@ export class Stage {
     this.session = session;
     if (before.audio_frequency !== session.audio_frequency) this.visual.show(session);
     if (before.volume !== session.volume) slider("level").valueAsNumber = session.volume * 100;
-    if (session.status !== "running") this.spectrum.clear();
+    if (session.status !== "running") this.quiet();
     this.show();
     this.changed(session);
   }
@@ -152,7 +211,9 @@ export class Stage {
   /** It runs, and is heard here. */
   async begin() {
     if (!this.session) return;
-    const hearing = this.player ? null : this.hear(); // while the press still counts as one
+    const here = !this.player && !this.elsewhere.has(this.session.id);
+    const hearing = here ? this.hear() : null; // while the press still counts as one
+    hearing?.catch(() => {}); // it is said below, once it runs
     await this.turn("start");
     await hearing;
   }
@@ -162,12 +223,38 @@ export class Stage {
     if (this.session) this.know(await this.desk.turn(this.session.id, what));
   }
 
+  /** The first press asks whether one is sure. */
+  async delete() {
+    const { session } = this;
+    if (!session) return;
+    if (!this.sure) return this.doubt(true);
+    this.doubt(false);
+    this.deleting = session.id;
+    await this.desk.delete(session.id);
+    if (this.session?.id === session.id) await this.nothing();
+    this.deleted(session);
+  }
+
+  /** @param {boolean} asked */
+  doubt(asked) {
+    this.sure = asked;
+    control("delete").textContent = asked ? "Delete for good?" : "Delete";
+  }
+
+  /** @param {string | null} space */
+  async share(space) {
+    if (this.session) this.know(await this.desk.share(this.session.id, space));
+  }
+
   async level() {
     if (this.session) this.know(await this.desk.change(this.session.id, { volume: slider("level").valueAsNumber / 100 }));
   }
 
   async hear() {
-    if (!this.sound) throw new Error("The sound is not there yet; try again in a moment.");
+    const { session } = this;
+    await this.listening; // pressed at once, it is still on its way
+    if (this.player || session?.id !== this.session?.id) return;
+    if (!this.sound) throw new Error("This sound cannot be heard just now.");
     const player = (this.player = new Player(this.sound, { volume: slider("volume").valueAsNumber / 100 }));
     player.addEventListener("state", (/** @type {any} */ { detail }) => {
       if (this.player !== player || detail.state === "playing") return;
@@ -192,10 +279,11 @@ export class Stage {
     await player?.stop();
   }
 
-  /** @param {{played: number, lost: number, late: number, underruns: number}} stats */
-  played({ lost, late, underruns }) {
-    const gaps = lost + late + underruns;
-    const words = gaps ? `Heard here; lost ${lost}, late ${late}, gaps ${underruns}.` : "Heard here, without a gap.";
+  /** @param {{lost: number, underruns: number}} stats */
+  played({ lost, underruns }) {
+    const gaps = Math.max(lost, underruns); // what came late at the very beginning is none
+    const how = gaps ? `with ${gaps === 1 ? "one gap" : `${gaps} gaps`} so far` : "without a gap";
+    const words = this.desk.client.state === "ready" ? `Heard here, ${how}.` : "Nothing comes from the server now.";
     if ($("heard").textContent !== words) $("heard").textContent = words;
   }
 
@@ -209,6 +297,14 @@ export class Stage {
     $("spectrum").setAttribute("aria-label", `Spectrum. ${words}`);
   }
 
+  /** Nothing is measured now. */
+  quiet() {
+    this.spectrum.clear();
+    this.said = 0;
+    if ($("peaks").textContent !== QUIET) $("peaks").textContent = QUIET;
+    $("spectrum").setAttribute("aria-label", "Spectrum: nothing sounds");
+  }
+
   /** All that it is. */
   show() {
     const { session } = this;
@@ -218,8 +314,19 @@ export class Stage {
     document.title = `${title} · Sound · Sangha`;
     put($("notes"), session.notes.map((each) => h("li", null, each)));
     $("whole").textContent = clock(session.duration);
+    this.spaces.about(this.desk.owns(session) ? session : null);
+    this.there();
     this.fit();
     this.tick();
+  }
+
+  /** How it is with it on the server's device. */
+  there() {
+    const { session } = this;
+    if (!session) return;
+    const words = session.device_error ?? this.device;
+    $("there").hidden = session.device === null;
+    $("there").textContent = `On the server’s sound device${words ? `: ${words}` : ""}.`;
   }
 
   /** The time goes on. */
@@ -227,11 +334,13 @@ export class Stage {
     const { session } = this;
     if (!session) return;
     const position = positionOf(session, this.desk.now());
-    const words = `${soundOf(session)}; ${statusOf(session, position)}`;
+    const shared = session.space && !this.gone ? `; shared with ${this.spaces.nameOf(session.space)}` : "";
+    const words = `${soundOf(session)}; ${this.gone ? "gone" : statusOf(session, position)}${shared}`;
     if ($("stage-says").textContent !== words) $("stage-says").textContent = words;
+    if (this.gone) return;
     $("elapsed").textContent = clock(position);
     /** @type {HTMLProgressElement} */ ($("progress")).value = position / session.duration;
-    if (session.status === "running" && position >= session.duration) this.spectrum.clear();
+    if (session.status === "running" && position >= session.duration) this.quiet();
   }
 
   /** Which controls there are now. */
@@ -239,10 +348,16 @@ export class Stage {
     const { session } = this;
     if (!session) return;
     const running = session.status === "running";
-    control("start").disabled = running;
+    const mine = this.desk.owns(session);
+    for (const id of ["start", "pause", "stop"]) control(id).hidden = !mine;
+    control("delete").hidden = !mine || this.gone || running;
+    $("level-field").hidden = !mine;
+    control("start").disabled = this.gone || running;
     control("start").textContent = session.status === "paused" ? "Resume" : OVER.has(session.status) ? "Start anew" : "Start";
-    control("pause").disabled = !running;
-    control("stop").disabled = session.status === "created" || OVER.has(session.status);
+    control("pause").disabled = this.gone || !running;
+    control("stop").disabled = this.gone || session.status === "created" || OVER.has(session.status);
+    control("hear").disabled = this.gone;
+    control("hear").classList.toggle("primary", !mine && this.player === null);
     control("hear").setAttribute("aria-pressed", String(this.player !== null));
   }
 }
