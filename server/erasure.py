@@ -1,5 +1,5 @@
 """What is still to be done in other entities about accounts that are gone: departures, names in stored events, rituals,
-prayer wheels, audio sessions.
+prayer wheels, audio sessions, voices on sound devices.
 
 The deletion itself tells every space that was known when it was asked for, durably (``actors.practitioner.leaving``). What it
 could not know (a join that was under way, more spaces than one command names) stands in tables: rows of ``space_members``
@@ -16,6 +16,7 @@ import logging
 from collections.abc import Awaitable, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from actors.audio import commands as audio
 from actors.audio_session import commands as audio_session
 from actors.practitioner import commands as practitioner
 from actors.prayer import commands as prayer
@@ -25,6 +26,8 @@ from actors.runtime.errors import SanghaError
 from actors.runtime.link import ONCE
 from actors.runtime.ports import StoreDown, Unreadable
 from actors.space import commands as space
+from server.audio_devices import KIND as DEVICE
+from server.audio_devices import is_elsewhere
 from server.rituals import ask_entity
 
 if TYPE_CHECKING:
@@ -61,6 +64,9 @@ async def farewells_of(gateway: Gateway, who: str) -> tuple[practitioner.Farewel
     orphan = ritual.encode(ritual.Orphan())
     told = [practitioner.Farewell(target=Address("prayer_wheel", who), command=prayer.encode(prayer.Erase()))]
     told = told if await gateway.queries.has_wheel(who) else []
+    # The sweep does those of other nodes: one that is away for good must not hold the account's end up.
+    devices = [name for name in await devices_with(gateway, who) if not is_elsewhere(name)]
+    told += [practitioner.Farewell(target=Address(DEVICE, name), command=silence(who)) for name in devices]
     spaces = [row["space_id"] for row in await gateway.queries.memberships(who, FAREWELLS_MAX)]
     rituals = await gateway.queries.unpublished(who, FAREWELLS_MAX)
     told += [practitioner.Farewell(target=Address("space", id_), command=depart) for id_ in spaces]
@@ -68,6 +74,16 @@ async def farewells_of(gateway: Gateway, who: str) -> tuple[practitioner.Farewel
     sessions = await gateway.queries.audio_session_ids(who, FAREWELLS_MAX)
     told += [practitioner.Farewell(target=Address("audio_session", id_), command=_DELETE) for id_ in sessions]
     return tuple(told[:FAREWELLS_MAX])
+
+
+async def devices_with(gateway: Gateway, who: str, *, gone: bool = False) -> list[str]:
+    """Sound devices on which something of theirs sounds; with ``gone`` none while the account is there. Raises StoreDown."""
+    return sorted({row["device"] for row in await gateway.queries.audio_voices(who, gone=gone)})
+
+
+def silence(who: str) -> bytes:
+    """What a sound device is told of an account that ends."""
+    return audio.encode(audio.Erase(owner=who))
 
 
 class Erasure:
@@ -133,7 +149,10 @@ class Erasure:
         sessions = await self._listed(self._gateway.queries.audio_session_ids(who, SESSIONS_MAX, gone=True))
         for id_ in sessions or ():
             done &= await self._done(self._ask(Address("audio_session", id_), _DELETE), f"audio session {id_}")
-        return done and None not in (found, orphans, stray, sessions)
+        devices = await self._listed(devices_with(self._gateway, who, gone=True))
+        for name in devices or ():
+            done &= await self._done(self._ask(Address(DEVICE, name), silence(who)), f"sound device {name}")
+        return done and None not in (found, orphans, stray, sessions, devices)
 
     async def _listed(self, query: Awaitable[Sequence[Any]]) -> Sequence[Any] | None:
         """What storage says; None where it does not."""

@@ -234,6 +234,9 @@ class Queries(Protocol):
     async def audio_session_ids(self, owner: str, limit: int, *, gone: bool = False) -> Any:
         """Ids of theirs; with ``gone`` none while the account is there."""
 
+    async def audio_voices(self, practitioner: str, *, gone: bool = False) -> Any:
+        """What of theirs sounds on sound devices; with ``gone`` nothing while the account is there."""
+
     async def participates(self, space: str, practitioner: str) -> bool:
         """Whether an account is a participant of an open space."""
 

@@ -13,6 +13,7 @@ import msgspec
 from actors.runtime.ports import StoreDown
 from storage.account_queries import AccountQueries
 from storage.audio_queries import AudioQueries
+from storage.device_queries import DeviceQueries
 from storage.pool import BadValue, LazyConnection
 from storage.prayer_queries import PrayerQueries
 from storage.ritual_queries import RitualQueries, literal
@@ -31,7 +32,7 @@ class AuthSession(msgspec.Struct, frozen=True, kw_only=True):
     name: str | None = None
 
 
-class Queries(RitualQueries, AccountQueries, PrayerQueries, AudioQueries):
+class Queries(RitualQueries, AccountQueries, PrayerQueries, AudioQueries, DeviceQueries):
     """A gateway's reader. ``seal`` opens what practitioners' rows have sealed."""
 
     def __init__(self, dsn: str, *, application_name: str = "sangha gateway", seal: Seal | None = None) -> None:

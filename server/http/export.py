@@ -46,7 +46,8 @@ class Export(msgspec.Struct, kw_only=True):
     """All that is held. ``messages`` are what the caller said in spaces; ``journal`` is their own events, all of them.
 
     ``prayers``: what they accumulated with their prayer wheel, ``prayer_journal``: the wheel's events.
-    ``audio_sessions`` have theirs in ``journal``.
+    ``audio_sessions`` have theirs in ``journal``; ``audio_voices``: what of theirs sounds on the server's sound devices, and
+    until when.
     """
 
     format: int
@@ -60,6 +61,7 @@ class Export(msgspec.Struct, kw_only=True):
     prayers: list[dict[str, Any]]
     prayer_journal: list[dict[str, Any]]
     audio_sessions: list[dict[str, Any]]
+    audio_voices: list[dict[str, Any]]
     spaces: list[dict[str, Any]]
     messages: list[dict[str, Any]]
     journal: list[dict[str, Any]]
@@ -106,6 +108,7 @@ async def document(request: web.Request, who: str, session: str, profile: bytes)
     now = orjson.dumps(datetime.now(UTC), option=orjson.OPT_UTC_Z)
     yield b'{"format":1,"exported_at":' + now + b',"profile":' + profile
     logins = [row | {"current": row["id"] == session} for row in await read(queries.logins(who))]
+    voices = await read(queries.audio_voices(who))
     parts: dict[str, AsyncIterator[Any]] = {
         "logins": _all(logins),
         "states": _paged(lambda last: queries.states(who, PAGE, last)),
@@ -115,6 +118,7 @@ async def document(request: web.Request, who: str, session: str, profile: bytes)
         "prayers": _paged(lambda last: queries.accumulations(who, PAGE, last)),
         "prayer_journal": _journal(request, who, "prayer_wheel"),
         "audio_sessions": _audio_sessions(request, who),
+        "audio_voices": _all(voices),
         "spaces": _spaces(request, who),
         "messages": _messages(request, who),
         "journal": _journal(request, who),

@@ -10,6 +10,8 @@ from typing import Any
 
 from backends import LAYOUT, PostgresBackend
 
+from actors.audio import commands as d
+from actors.audio.entity import AudioKind
 from actors.audio_session import commands as a
 from actors.audio_session.entity import AudioSessionKind
 from actors.practitioner import commands as p
@@ -34,6 +36,7 @@ KINDS: dict[str, Any] = {
     "ritual": RitualKind,
     "prayer_wheel": PrayerWheelKind,
     "audio_session": AudioSessionKind,
+    "audio": AudioKind,
 }
 CODECS: dict[str, Any] = {
     "practitioner": p.codec,
@@ -41,6 +44,7 @@ CODECS: dict[str, Any] = {
     "ritual": r.codec,
     "prayer_wheel": w.codec,
     "audio_session": a.codec,
+    "audio": d.codec,
 }
 SLOTS = [(0, 4096)]
 

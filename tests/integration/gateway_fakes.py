@@ -446,6 +446,10 @@ class FakeQueries:
         self._check()
         return []
 
+    async def audio_voices(self, practitioner: str, *, gone: bool = False) -> list[dict[str, Any]]:
+        self._check()
+        return []
+
     async def has_wheel(self, practitioner: str) -> bool:
         self._check()
         return False

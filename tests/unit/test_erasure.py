@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from actors.audio import commands as audio
 from actors.audio_session import commands as audio_session
 from actors.practitioner.commands import FAREWELLS_MAX
 from actors.prayer import commands as prayer
@@ -33,6 +34,7 @@ class World:
         self.rituals: dict[str, str] = {}
         self.wheels: set[str] = set()
         self.sessions: dict[str, str] = {}
+        self.devices: set[tuple[str, str]] = set()
         self.unreadable: set[str] = set()
         self.refuses: dict[str, str] = {}
         self.down = False
@@ -50,7 +52,10 @@ class World:
     async def gone(self, limit: int, after: str | None = None) -> list[str]:
         self._there()
         found = sorted(
-            {who for _, who in self.spaces} | set(self.rituals.values()) | self.wheels | set(self.sessions.values())
+            {who for _, who in self.spaces | dict.fromkeys(self.devices, True)}
+            | set(self.rituals.values())
+            | self.wheels
+            | set(self.sessions.values())
         )
         return [who for who in found if after is None or who > after][:limit]
 
@@ -73,6 +78,10 @@ class World:
     async def audio_session_ids(self, who: str, limit: int, *, gone: bool = False) -> list[str]:
         self._there()
         return [id_ for id_, of in self.sessions.items() if of == who][:limit]
+
+    async def audio_voices(self, who: str, *, gone: bool = False) -> list[dict[str, Any]]:
+        self._there()
+        return [{"device": device} for device, of in sorted(self.devices) if of == who]
 
     async def has_wheel(self, who: str) -> bool:
         return who in self.wheels
@@ -99,6 +108,10 @@ class World:
             assert prayer.codec.decode(command) == prayer.Erase()
             self.wheels.remove(address.id)
             self.did.append("wheel")
+            return Answer(0, b"{}")
+        if address.kind == "audio":
+            self.devices.remove((address.id, audio.codec.decode(command).owner))
+            self.did.append(f"silence {address.id}")
             return Answer(0, b"{}")
         if address.kind == "audio_session":
             assert audio_session.codec.decode(command) == audio_session.Delete()
@@ -269,3 +282,16 @@ async def test_audio_sessions_of_an_account_go_with_it_and_those_that_came_late_
     w.refuses = {}
     assert await w.erasure.sweep(GONE)
     assert (w.sessions, sorted(w.did)) == ({"three": OTHER}, ["session one", "session two"])
+
+
+async def test_what_an_account_plays_on_sound_devices_ends_with_it() -> None:
+    w = World()
+    w.known = {"spaces": [], "rituals": []}
+    w.devices = {("default", GONE), ("10.0.0.2/default", GONE), ("default", OTHER)}
+    (told,) = await farewells_of(w, GONE)  # type: ignore[arg-type]
+    assert (told.target, audio.codec.decode(told.command)) == (Address("audio", "default"), audio.Erase(owner=GONE))
+    w.refuses = {"10.0.0.2/default": "actor_unavailable"}
+    assert not await w.erasure.sweep(GONE), "a node may be away"
+    w.refuses = {}
+    assert await w.erasure.sweep(GONE)
+    assert (w.devices, w.did) == ({("default", OTHER)}, ["silence default", "silence 10.0.0.2/default"])
