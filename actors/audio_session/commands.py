@@ -20,6 +20,9 @@ Name = Annotated[str, Meta(max_length=255)]
 Intention = Annotated[str, Meta(max_length=2_000)]
 Seconds = Annotated[int, Meta(ge=1, le=DURATION_MAX_S)]
 Metadata = Annotated[dict[str, Any], Meta(max_length=100)]
+ASTROLOGY: Final = "the sky of when it was made goes into its `metadata`, as `sky`, unless that is there"
+HARDWARE: Final = "without a `device` it sounds on the server's own, where there is one"
+VISUALS: Final = "its `visual` is the path of a picture of what sounds"
 Status = Literal["created", "running", "paused", "stopped", "completed"]
 
 
@@ -46,9 +49,9 @@ class CreateSession(Command, frozen=True, kw_only=True, tag="create"):
     volume: Level = 0.5
     harmonic_strength: Part = 0.5
     modulation_depth: Part = 0.0
-    astrology_enabled: bool = False
-    hardware_enabled: bool = False
-    visuals_enabled: bool = False
+    astrology_enabled: Annotated[bool, Meta(description=ASTROLOGY)] = False
+    hardware_enabled: Annotated[bool, Meta(description=HARDWARE)] = False
+    visuals_enabled: Annotated[bool, Meta(description=VISUALS)] = False
     device: DeviceName | None = None
     """Where it sounds beside those who listen. (HTTP makes ``default`` of ``hardware_enabled`` without a name.)"""
     space: Uuid | None = None

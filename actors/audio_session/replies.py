@@ -48,6 +48,8 @@ class AudioSession(Struct, frozen=True, kw_only=True):
     elapsed_time: int
     recipe: Annotated[Recipe, Meta(description="what sounds from here on")]
     timeline: Timeline
-    visual: Annotated[str | None, Meta(description="of `visuals_enabled`: the path of a picture of what sounds")] = None
+    visual: Annotated[
+        str | None, Meta(description="where `visuals_enabled`: the path of the Chladni figure of its lowest tone")
+    ] = None
     published: Annotated[bool, Meta(description="made by the published client's request")] = False
     notes: Annotated[tuple[str, ...], Meta(description="such as: 7.83 Hz cannot be heard; it modulates 136.1 Hz")] = ()

@@ -16,6 +16,7 @@ from actors.audio_session import events as e
 from actors.audio_session.replies import AudioSession
 from actors.audio_session.sound import softened
 from actors.audio_session.state import SessionState, current, position
+from actors.visuals.addresses import visual_of
 
 TABLE: Final = "audio_sessions"
 _MADE: Final = frozenset(
@@ -79,6 +80,7 @@ def session_object(session: e.Session, elapsed_time: int) -> AudioSession:
         timeline=session.timeline,
         published=session.published,
         notes=notes(session),
+        visual=visual_of(session.frequencies) if session.visuals_enabled else None,
     )
 
 
@@ -139,6 +141,7 @@ def of_row(found: Mapping[str, Any], now: datetime, most: float = MAX_VOLUME) ->
         recipe=recipe,
         timeline=timeline,
         notes=tuple(found["notes"]),
+        visual=visual_of(found["frequencies"]) if found["visuals_enabled"] else None,
     )
     if session.volume > most:
         session = structs.replace(session, volume=most, recipe=softened(recipe, session.volume, most))
