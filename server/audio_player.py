@@ -8,7 +8,10 @@ and no waiting, and after a crash, an underrun or a device that was away, all is
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -30,7 +33,6 @@ from actors.audio.values import CHANNELS, MAX_VOLUME
 log = logging.getLogger(__name__)
 
 AHEAD_S: Final = 0.5
-RING_S: Final = 1.0
 KEPT_S: Final = 0.08
 """So much of what was rendered already is still played when voices change: what it takes to render the first block anew."""
 BLOCK: Final = 4_096
@@ -40,8 +42,12 @@ LOOK_S: Final = 2.0
 REPORT_S: Final = 0.1
 IDLE_S: Final = 30.0
 """After so long without a voice the device is given back."""
-DRIFT_S: Final = 0.03
-"""How far the device may be from the server's time: a crystal's 100 ppm are so much in five minutes."""
+DRIFT_S: Final = 0.01
+"""How far the device may be from the server's time: a crystal's 100 ppm are so much in two minutes. Then it is faded over."""
+HURRY: Final = -11
+"""As sound servers do: a callback that is late is heard. Most systems allow it to root alone; without it all goes on."""
+REST_S: Final = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
+"""After a turn that failed, and after each that fails again."""
 OFF: Final = "none"
 
 
@@ -57,6 +63,7 @@ class Player:
         self._status = ""
         self._base: int | None = None
         self._underruns = 0
+        self._failures = 0
         self._looked_at = self._told_at = self._sounded_at = float("-inf")
         self._told: Report | None = None
         self._wake, self._ending = threading.Event(), threading.Event()
@@ -89,16 +96,39 @@ class Player:
     # The thread
 
     def _run(self) -> None:
+        _hurry()
         while not self._ending.is_set():
             self.busy_since = time.monotonic()
-            self._turn(self._wanted)
+            rest_s = self._guarded(self._wanted)
             self.busy_since = None
-            self._wake.wait(TURN_S)
+            if rest_s > TURN_S:
+                self._ending.wait(rest_s)
+            else:
+                self._wake.wait(TURN_S)
             self._wake.clear()
         if self._output is not None:
             self._output.ring.silent = True
             time.sleep(self._output.latency_s + 2 * TURN_S)
             self._close()
+
+    def _guarded(self, wanted: DeviceVoices) -> float:
+        """A turn, and how long to rest after it. One that fails in a way that nobody foresaw is told of and logged; the sound is
+        silent for a while, and tried again: to begin anew in a new process would fail in the same way, for ever."""
+        try:
+            self._turn(wanted)
+        except Exception as failure:
+            rest_s = REST_S[min(self._failures, len(REST_S) - 1)]
+            self._failures += 1
+            log.exception("%s: the sound failed; it is tried again in %g s", self._name, rest_s)
+            with contextlib.suppress(Exception):
+                self._close()
+            self._status = f"the sound failed ({type(failure).__name__}); it is tried again in {rest_s:g} s"
+            with contextlib.suppress(Exception):
+                self._tell()
+            return rest_s
+        if self._output is not None and self._base is not None:
+            self._failures = 0  # it plays
+        return TURN_S
 
     def _turn(self, wanted: DeviceVoices) -> None:
         now = datetime.now(UTC)
@@ -140,19 +170,20 @@ class Player:
     def _opened(self, device: Device) -> Output:
         """At the rate of all that sounds, else at the device's own."""
         try:
-            return Output(device, Ring(round(RING_S * self._rate), self._rate))
+            return Output(device, ring_of(self._rate))
         except NoSound:
             own = round(device.sample_rate)
             if own == self._rate:
                 raise
-            return Output(device, Ring(round(RING_S * own), own))
+            return Output(device, ring_of(own))
 
     def _close(self) -> None:
         if self._output is None:
             return
-        self._underruns += self._output.ring.underruns
-        self._output.close()
-        self._output, self._base, self._playing = None, None, ()
+        output, self._output = self._output, None
+        self._underruns += output.ring.underruns
+        self._base, self._playing = None, ()
+        output.close()
         if self._device is not None:
             self._say(f"{self._device.name} ({self._device.host_api}) is there")
 
@@ -185,7 +216,7 @@ class Player:
     def _join(self, ring: Ring, was: tuple[Voice, ...], base: int) -> None:
         """Fade over from what was to be heard, as soon as that can be rendered; later where that took too long."""
         assert self._base is not None
-        kept = max(round(KEPT_S * ring.rate), 2 * ring.block + ring.fade)
+        kept = min(max(round(KEPT_S * ring.rate), 2 * ring.block + ring.fade), round(2 * AHEAD_S * ring.rate))
         while True:
             at = ring.read + kept
             if ring.started and ring.ahead > 0:
@@ -214,6 +245,7 @@ class Player:
     def _seen(self, sounding: Output | None) -> Report:
         device, output = self._device, self._output
         peaks = None if sounding is None else spectrum(sounding.ring.heard(WINDOW), sounding.ring.rate)
+        position, drift_s = (None, None) if sounding is None else self._heard_now(sounding)
         return Report(
             present=device is not None,
             status=self._status[:500],
@@ -224,7 +256,29 @@ class Player:
             underruns=self._underruns + (0 if output is None else output.ring.underruns),
             frequencies=() if peaks is None else peaks.frequencies,
             amplitudes=() if peaks is None else peaks.amplitudes,
+            position=position,
+            drift_s=drift_s,
         )
+
+    def _heard_now(self, output: Output) -> tuple[float | None, float | None]:
+        """Which moment of the server's time sounds now, and how far that is ahead of the moment itself."""
+        heard = output.heard_at()
+        if heard is None or self._base is None:
+            return None, None
+        drift_s = self._base / output.ring.rate - heard
+        return time.time() + drift_s, drift_s
+
+
+def ring_of(rate: int) -> Ring:
+    """Room for what is ahead and, at the worst, a block that is faded in after it; and for what was heard, to be measured."""
+    return Ring(round(2 * AHEAD_S * rate) + BLOCK + WINDOW, rate)
+
+
+def _hurry() -> None:
+    """This thread, and so those of the sound system that it starts, come before others where that is allowed."""
+    if sys.platform.startswith("linux"):  # where a thread has a priority of its own
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), HURRY)
 
 
 def crossed(was: Samples, samples: Samples) -> Samples:

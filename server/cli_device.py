@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import uuid
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from actors.audio.events import Voice
 
 LEAD: Final = timedelta(seconds=0.5)
+"""What is handed to a device is heard that soon."""
 LOOK_S: Final = 10.0
 """A device that is not there by then is none: what would be heard is over, or half over."""
 
@@ -89,26 +91,22 @@ def play(
     console = Console(stderr=True)
     for note in found.notes:
         console.print(note)
-    at = datetime.now(UTC) + LEAD
-    own = str(uuid.uuid4())
     from actors.audio.events import Voice
     from actors.audio.timeline import Timeline
 
-    voice = Voice(
-        id=own,
-        owner=own,
-        timeline=Timeline(anchor_at=at),
-        ends_at=at + timedelta(seconds=duration),
-        recipe=found.recipe,
-    )
+    def begins(at: datetime) -> Voice:
+        ends_at = at + timedelta(seconds=duration)
+        return Voice(id=own, owner=own, timeline=Timeline(anchor_at=at), ends_at=ends_at, recipe=found.recipe)
+
+    own = str(uuid.uuid4())
     try:
-        _play(voice, device or read_settings().audio_device, console)
+        _play(begins, device or read_settings().audio_device, console)
     except KeyboardInterrupt:
         raise typer.Exit(0) from None
 
 
-def _play(voice: Voice, device: str, console: Console) -> None:
-    """To its end. Exits with one line where it is not to be heard."""
+def _play(begins: Callable[[datetime], Voice], device: str, console: Console) -> None:
+    """To its end, from when the device goes on, so that all of it is heard. Exits with one line where it is not to be heard."""
     from actors.audio.state import DeviceVoices
     from server.audio_player import Player
 
@@ -119,15 +117,21 @@ def _play(voice: Voice, device: str, console: Console) -> None:
         if report.present and (not last or report.status != last[-1].status):
             console.print(report.status)
         last[:] = [report]
-        said.set()
+        if report.drift_s is not None or not report.present:
+            said.set()
+
+    def play(voice: Voice) -> Voice:
+        player.show(DeviceVoices(voices={voice.id: voice}))
+        return voice
 
     player = Player(device, told, rate=settings.sample_rate, max_volume=settings.max_volume)
-    player.show(DeviceVoices(voices={voice.id: voice}))
+    play(begins(datetime.now(UTC) + timedelta(seconds=LOOK_S)))
     player.start()
     try:
         said.wait(LOOK_S)
         if not last or not last[-1].present:
             raise fail(last[-1].status if last else "the sound system does not answer")
+        voice = play(begins(datetime.now(UTC) + LEAD))
         threading.Event().wait((voice.ends_at - datetime.now(UTC)).total_seconds() + LEAD.total_seconds())
     finally:
         player.end()

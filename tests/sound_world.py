@@ -14,7 +14,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +24,8 @@ from numpy.typing import NDArray
 RATE = 44_100
 SINK = "sangha"
 READY_S = 20.0
+PART_S = 0.005
+"""What comes sooner after what came before is of the same block."""
 ASOUND = "pcm.!default { type pulse }\nctl.!default { type pulse }\n"
 
 Samples = NDArray[np.float32]
@@ -102,6 +106,7 @@ class Recording:
         assert process.stdout is not None
         self._pipe = process.stdout
         self._bytes = bytearray()
+        self._arrived: list[tuple[float, int]] = []
         self._grew = threading.Condition()
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
@@ -109,6 +114,7 @@ class Recording:
     def _read(self) -> None:
         while data := os.read(self._pipe.fileno(), 1 << 16):
             with self._grew:
+                self._arrived.append((time.time(), len(self._bytes) // 8))
                 self._bytes += data
                 self._grew.notify_all()
 
@@ -123,6 +129,14 @@ class Recording:
         with self._grew:
             whole = bytes(self._bytes[: len(self._bytes) // 8 * 8])
         return np.frombuffer(whole, dtype="<f4").reshape(-1, 2)
+
+    @property
+    def began_at(self) -> float:
+        """When its first sample was played, in epoch seconds, to some 10 ms: a sink hands on, block by block, what it plays."""
+        with self._grew:
+            arrived = self._arrived[:]
+        blocks = [now for before, now in pairwise(arrived) if now[0] - before[0] > PART_S]
+        return median(at - samples / RATE for at, samples in blocks)
 
     def until(self, found: Callable[[Samples], object], what: str, timeout_s: float = READY_S) -> Samples:
         """The samples, once they are as wanted."""
