@@ -1,4 +1,4 @@
-"""What HTTP and WebSocket share about audio sessions: who of a space may listen, whether one more may be made.
+"""What HTTP and WebSocket share about audio sessions: who of a space may listen, whether one more may be made, how often.
 
 A session's entity alone decides who may do what, but for one thing: whether somebody participates in the space that it is
 shared with is the space's to say, and found out here. Everything raises ``SanghaError`` and nothing else.
@@ -6,7 +6,9 @@ shared with is the space's to say, and found out here. Everything raises ``Sangh
 
 from __future__ import annotations
 
+import time
 import uuid
+import weakref
 from typing import TYPE_CHECKING, Final
 
 import orjson
@@ -16,6 +18,7 @@ from actors.runtime.entity import Address, Caller
 from actors.runtime.errors import Forbidden, Full, NotFound
 from actors.runtime.wire import Refused
 from actors.space import commands as space
+from server.limits import RateLimit
 from server.rituals import ask_entity, read
 from server.ws import protocol
 
@@ -23,6 +26,10 @@ if TYPE_CHECKING:
     from server.gateway import Gateway
 
 KIND: Final = "audio_session"
+CREATES_PER_MINUTE: Final = 60
+"""Of one practitioner; what is deleted at once would else be created without end."""
+CHANGES_PER_MINUTE: Final = 240
+"""Of one practitioner: four a second, as a finger moves a slider. To pause, to stop and to delete is always allowed."""
 _GET: Final = c.encode(c.GetSession())
 _SPACE: Final = space.encode(space.GetSpace())
 
@@ -35,11 +42,12 @@ def session_id_of(operation: str) -> str:
 async def ask_session(
     gateway: Gateway, caller: Caller, session: str, command: c.AnyCommand, operation: str | None = None
 ) -> bytes:
-    """A session's answer, as JSON. Raises NotFound, and Forbidden where a member of its space would change it."""
+    """A session's answer, as JSON. Raises RateLimited, NotFound, and Forbidden where a member of its space would change it."""
+    _rates_of(gateway).take(caller.practitioner, command)
     try:
         return await ask_entity(gateway, Address(KIND, session), c.encode(command), caller, operation)
     except NotFound:
-        if await as_member(gateway, caller, session):
+        if await as_member(gateway, caller, session) is not None:
             raise Forbidden("only its owner may change a session") from None
         raise
 
@@ -54,12 +62,16 @@ async def session_seen(gateway: Gateway, caller: Caller, session: str) -> bytes:
     return await ask_entity(gateway, Address(KIND, session), command, caller)
 
 
-async def as_member(gateway: Gateway, caller: Caller, session: str) -> bool:
-    """Whether the caller participates in the space that another's session is shared with."""
+async def as_member(gateway: Gateway, caller: Caller, session: str) -> str | None:
+    """The open space that another's session is shared with, where the caller and the owner participate in it."""
     place = await read(gateway.queries.audio_session_place(session))
     if place is None or place.space is None or place.owner == caller.practitioner:
-        return False
-    return await participates(gateway, caller, place.space)
+        return None
+    if not await participates(gateway, caller, place.space):
+        return None
+    if place.guest and place.owner not in await participants(gateway, caller, place.space):
+        return None
+    return str(place.space)
 
 
 async def participates(gateway: Gateway, caller: Caller, space_id: str) -> bool:
@@ -67,12 +79,17 @@ async def participates(gateway: Gateway, caller: Caller, space_id: str) -> bool:
     none, and the space is asked, which may have thousands."""
     if not caller.guest:
         return await read(gateway.queries.participates(space_id, caller.practitioner))
+    return caller.practitioner in await participants(gateway, caller, space_id)
+
+
+async def participants(gateway: Gateway, caller: Caller, space_id: str) -> frozenset[str]:
+    """Who participates in a space, guests too, by its own word; nobody in one that the caller may not see."""
     answer = await gateway.ask(Address("space", space_id), _SPACE, caller)
     if isinstance(answer, Refused):
         if answer.code in (NotFound.code, Forbidden.code):
-            return False
+            return frozenset()
         raise protocol.from_refused(answer)
-    return any(person["id"] == caller.practitioner for person in orjson.loads(answer.body)["participants"])
+    return frozenset(person["id"] for person in orjson.loads(answer.body)["participants"])
 
 
 async def check_participates(gateway: Gateway, caller: Caller, space_id: str) -> None:
@@ -88,3 +105,30 @@ async def room_for_one_more(gateway: Gateway, caller: Caller, session: str) -> N
         return
     if isinstance(await gateway.ask(Address(KIND, session), _GET, caller), Refused):
         raise Full(f"at most {most} audio sessions of one practitioner; delete one")
+
+
+class _Rates:
+    """How often practitioners do through one gateway what is journaled."""
+
+    def __init__(self, *, lifted: bool) -> None:
+        every = 10**9 if lifted else 1
+        self._creates = RateLimit(CREATES_PER_MINUTE * every, time.monotonic)
+        self._changes = RateLimit(CHANGES_PER_MINUTE * every, time.monotonic)
+
+    def take(self, practitioner: str, command: c.AnyCommand) -> None:
+        """One more. Raises TooSoon."""
+        if isinstance(command, c.CreateSession):
+            self._creates.take(practitioner)
+        elif isinstance(command, (c.UpdateSession, c.Start, c.Share)):
+            self._changes.take(practitioner)
+
+
+_rates: weakref.WeakKeyDictionary[object, _Rates] = weakref.WeakKeyDictionary()
+"""By gateway."""
+
+
+def _rates_of(gateway: Gateway) -> _Rates:
+    known = _rates.get(gateway)
+    if known is None:
+        known = _rates[gateway] = _Rates(lifted=gateway.settings.lab)
+    return known

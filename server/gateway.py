@@ -17,7 +17,7 @@ import secrets
 import time
 import uuid
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
@@ -217,7 +217,10 @@ class Queries(Protocol):
         """The prayer wheel of an account that is gone, where it is still there."""
 
     async def audible_sessions(self, practitioner: str, limit: int) -> Any:
-        """Audio sessions (and whether they are their own) that a practitioner may hear and that have not ended."""
+        """Audio sessions that a practitioner may hear and that have not ended, with their space (None: their own)."""
+
+    async def playing_on(self, device: str) -> Any:
+        """Whose voices a sound device has, and of which session each is, if of one."""
 
     async def audio_sessions(self, owner: str, limit: int, before: str | None = None, status: str | None = None) -> Any:
         """A practitioner's audio sessions, newest first."""
@@ -227,6 +230,9 @@ class Queries(Protocol):
 
     async def audio_session_place(self, session: str) -> Any:
         """Whose an audio session is, and its space; None where there is none."""
+
+    async def audio_strangers(self, listening: Sequence[tuple[str, str]]) -> Any:
+        """Of pairs of a session and who listens to it, those that rows do not allow."""
 
     async def count_audio_sessions(self, owner: str) -> int:
         """How many they keep."""
@@ -476,7 +482,8 @@ class Gateway:
         if stream is None:
             return
         for outbox, catching in table.dropped(message):
-            outbox.owner.dropped(stream, catching=catching)
+            unshared = table.kind == "audio_session" and message.practitioner is not None
+            outbox.owner.dropped(stream, catching=catching or unshared)  # of which no push tells them
             self.unlisten(outbox, table.kind, message.entity)
 
     def _account_event(self, message: Pushed) -> None:
@@ -502,6 +509,10 @@ class Gateway:
     def tables(self) -> Iterable[StreamTable]:
         """What is followed through this gateway, by kind."""
         return self._tables.values()
+
+    def connection(self, session: str) -> Connection | None:
+        """The socket of a session, where it has one here."""
+        return self._sessions.get(session)
 
     @property
     def sessions(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -12,9 +13,22 @@ from storage.statements import statement
 
 
 class Place(NamedTuple):
-    """Whose a session is, and the space that it is shared with."""
+    """Whose a session is, and the open space that it is shared with, in which the owner participates: of a guest, who has no
+    row, the space has to be asked."""
 
     owner: str
+    space: str | None
+    guest: bool = False
+
+
+class Stranger(NamedTuple):
+    """Who listens to another's session without rows that they and the owner (a guest?) participate in its space (None: it is
+    closed, or shared with none)."""
+
+    session: str
+    practitioner: str
+    owner: str
+    guest: bool
     space: str | None
 
 
@@ -39,7 +53,24 @@ class AudioQueries:
     async def audio_session_place(self, session: str) -> Place | None:
         """Where a session belongs; None where there is none."""
         row = await self._reader.fetchrow(statement("queries/audio_session_place"), session)
-        return None if row is None else Place(str(row["owner_id"]), row["space_id"] and str(row["space_id"]))
+        if row is None:
+            return None
+        return Place(str(row["owner_id"]), row["space_id"] and str(row["space_id"]), row["guest"])
+
+    async def audio_strangers(self, listening: Sequence[tuple[str, str]]) -> list[Stranger]:
+        """Of pairs of a session and who listens to it, those that rows do not allow."""
+        sessions, who = ([pair[n] for pair in listening] for n in (0, 1))
+        rows = await self._reader.fetch(statement("queries/audio_strangers"), sessions, who)
+        return [
+            Stranger(
+                str(row["session_id"]),
+                str(row["practitioner_id"]),
+                str(row["owner_id"]),
+                row["guest"],
+                row["space_id"] and str(row["space_id"]),
+            )
+            for row in rows
+        ]
 
     async def count_audio_sessions(self, owner: str) -> int:
         """How many they keep."""
@@ -51,10 +82,17 @@ class AudioQueries:
         rows = await self._reader.fetch(statement("queries/audio_session_ids"), owner, limit, gone)
         return [str(row["id"]) for row in rows]
 
-    async def audible_sessions(self, practitioner: str, limit: int) -> list[tuple[str, bool]]:
-        """Ids of sessions that are neither stopped nor completed, theirs (True) and of spaces that they participate in."""
+    async def audible_sessions(self, practitioner: str, limit: int) -> list[tuple[str, str | None]]:
+        """Ids of sessions that are neither stopped nor completed: theirs (None), and of open spaces (which) that both they and
+        the owner participate in."""
         rows = await self._reader.fetch(statement("queries/audible_sessions"), practitioner, limit)
-        return [(str(row["id"]), row["own"]) for row in rows]
+        return [(str(row["id"]), row["space_id"] and str(row["space_id"])) for row in rows]
+
+    async def playing_on(self, device: str) -> list[tuple[str, str | None]]:
+        """Whose voices a sound device has that are not at their end, and of which session each is, if of one."""
+        rows = await self._reader.fetch(statement("queries/playing_on"), device)
+        found = [(row["practitioner_id"], row["session_id"]) for row in rows]
+        return [(str(owner), None if session is None else str(session)) for owner, session in found]
 
     async def participates(self, space: str, practitioner: str) -> bool:
         """Whether an account is a participant of an open space. (A guest has no row.)"""

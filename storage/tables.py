@@ -63,7 +63,7 @@ TABLES: Final[Mapping[str, Table]] = {
     "audio_sessions": _table(
         "id owner_id space_id name intention status duration audio_type frequencies prayer_bowl_mode metadata volume"
         " astrology_enabled hardware_enabled visuals_enabled device published position_s anchor_at recipe notes created_at"
-        " updated_at started_at stopped_at expires_at",
+        " updated_at started_at stopped_at expires_at device_error",
         "id owner_id duration audio_type frequencies volume recipe",
         sealed="metadata",
         sealed_text="name intention",

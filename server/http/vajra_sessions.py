@@ -31,6 +31,7 @@ from server.http.context import gateway_of, idempotency_key, json_response, oper
 from server.http.contract import ENTITY, STORAGE, UuidText, at_most, body_like
 from server.http.paging import Page, id_in, page_of
 from server.http.rituals import caller_of, change_of
+from server.http.vajra_sky import sky_of
 from server.rituals import read
 
 TAG: Final = "Vajra sessions"
@@ -41,7 +42,7 @@ Volume = Annotated[Level, at_most("max_volume")]
 CreateBody: Final = body_like(
     c.CreateSession,
     "SessionCreate",
-    without=("published",),
+    without=("published", "sky"),
     types={
         "volume": Annotated[Volume, Meta(description="default 0.5, or the server's greatest where that is less")],
         "prayer_bowl_mode": Annotated[bool, Meta(description="default: the setting PRAYER_BOWL_MODE")],
@@ -83,10 +84,11 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Sessions(msgspec.Struct, frozen=True, kw_only=True):
-    """What the published client reads of a list."""
+    """What the published client reads of a list: a page of it."""
 
     status: Literal["success"]
     sessions: dict[Uuid, AudioSession]
+    next: Annotated[Uuid | None, Meta(description="the `before` of the next page; null at the end")]
 
 
 class Deleted(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,26 +111,30 @@ def routes() -> list[web.RouteDef]:
 
 async def list_sessions(request: web.Request) -> web.Response:
     """An array, newest first."""
-    return json_response(msgspec.json.encode(await _listed(request)))
+    found, _ = await _listed(request)
+    return json_response(msgspec.json.encode(found))
 
 
 async def list_published(request: web.Request) -> web.Response:
     """The same, by id."""
-    found = {session.id: session for session in await _listed(request)}
-    return json_response(msgspec.json.encode(Sessions(status="success", sessions=found)))
+    found, after = await _listed(request)
+    by_id = {session.id: session for session in found}
+    return json_response(msgspec.json.encode(Sessions(status="success", sessions=by_id, next=after)))
 
 
-async def _listed(request: web.Request) -> Sequence[AudioSession]:
+async def _listed(request: web.Request) -> tuple[Sequence[AudioSession], str | None]:
+    """A page, and the ``before`` of the next one."""
     caller, query, gateway = await caller_of(request), query_of(request, SessionsQuery), gateway_of(request)
     limit, before = page_of(request, query)
     if (space := id_in(query.space)) is not None:
         await sessions.check_participates(gateway, caller, space)
-        rows = await read(gateway.queries.audio_sessions_of_space(space, limit, before))
+        rows = await read(gateway.queries.audio_sessions_of_space(space, limit + 1, before))
     else:
         status = query.status if isinstance(query.status, str) else None
-        rows = await read(gateway.queries.audio_sessions(caller.practitioner, limit, before, status))
-    now = datetime.now(UTC)
-    return [of_row(row, now) for row in rows]
+        rows = await read(gateway.queries.audio_sessions(caller.practitioner, limit + 1, before, status))
+    now, most = datetime.now(UTC), gateway.settings.max_volume
+    found = [of_row(row, now, most) for row in rows[:limit]]
+    return found, found[-1].id if len(rows) > limit else None
 
 
 async def create_session(request: web.Request) -> web.Response:
@@ -152,10 +158,11 @@ async def _create(request: web.Request, *, published: bool) -> bytes:
     if given.get("space") is not None:
         await sessions.check_participates(gateway, caller, given["space"])
     left = {"volume": min(VOLUME, settings.max_volume), "prayer_bowl_mode": settings.prayer_bowl_mode}
-    command = command_of(c.CreateSession, body, **(left | given), published=published)
     operation = change_of(request, caller)
     session = sessions.session_id_of(operation)
     await sessions.room_for_one_more(gateway, caller, session)
+    sky = await sky_of(request) if given.get("astrology_enabled") else {}
+    command = command_of(c.CreateSession, body, **(left | given), published=published, sky=sky)
     return await sessions.ask_session(gateway, caller, session, command, operation)
 
 
@@ -239,7 +246,7 @@ def _turning(name: str, handler: Handler, summary: str, description: str, exampl
         description=description,
         tag=TAG,
         reply=(AudioSession, Done),
-        errors=_MAY,
+        errors=_MAY if name in ("pause", "stop") else (*_MAY, "rate_limited"),
         examples=examples,
     )
 
@@ -254,7 +261,7 @@ OPERATIONS: Final = (
         tag=TAG,
         body=CreateBody,
         reply=AudioSession,
-        errors=(*_MAY, "full"),
+        errors=(*_MAY, "full", "rate_limited"),
         examples=(
             Example(
                 name="create_audio_session",
@@ -271,7 +278,7 @@ OPERATIONS: Final = (
         tag=TAG,
         body=CreateBody,
         reply=Done,
-        errors=(*_MAY, "full"),
+        errors=(*_MAY, "full", "rate_limited"),
         examples=(
             Example(
                 name="create_vajra_session",
@@ -284,7 +291,7 @@ OPERATIONS: Final = (
         path=f"{BASE}/",
         handler=list_sessions,
         summary="One's audio sessions, as an array",
-        description="Newest first. Of a `space`: all that are shared with it.",
+        description="Newest first, page by page. Of a `space`: those that are shared with it by who participates in it.",
         tag=TAG,
         query=SessionsQuery,
         reply=list[AudioSession],
@@ -296,7 +303,7 @@ OPERATIONS: Final = (
         path=BASE,
         handler=list_published,
         summary="One's audio sessions, by id",
-        description="What Vajra.Stream's own client reads.",
+        description="What Vajra.Stream's own client reads: the newest. `next` is the `before` of the next page.",
         tag=TAG,
         query=SessionsQuery,
         reply=Sessions,
@@ -331,7 +338,7 @@ OPERATIONS: Final = (
         tag=TAG,
         body=UpdateBody,
         reply=AudioSession,
-        errors=_MAY,
+        errors=(*_MAY, "rate_limited"),
         examples=(
             Example(name="change_audio_session", path=_HERE, body={"volume": 0.3, "intention": "peace for all"}),
         ),
@@ -362,11 +369,12 @@ OPERATIONS: Final = (
         path=f"{ONE}/share",
         handler=share_session,
         summary="Share an audio session with a space",
-        description="Its participants may see it and listen; who listened through another space listens no longer.",
+        description="Its participants may see it and listen for as long as they and the owner participate in it; who listened"
+        " through another space listens no longer.",
         tag=TAG,
         body=ShareBody,
         reply=AudioSession,
-        errors=_MAY,
+        errors=(*_MAY, "rate_limited"),
         examples=(Example(name="share_audio_session", path=_HERE, body={"space": None}),),
     ),
     Operation(

@@ -18,6 +18,7 @@ from actors.audio_session.replies import AudioSession
 from actors.runtime.entity import Address
 from actors.runtime.errors import SanghaError
 from actors.runtime.wire import Answer, Paged, Refused
+from server.audio_listeners import watch
 from server.audio_sessions import KIND, as_member
 from server.sound.frames import AHEAD_MS
 from server.ws import protocol
@@ -42,6 +43,8 @@ async def _listen(connection: Connection, request: protocol.AudioListen) -> None
         return
     address = Address(KIND, request.session)
     connection.unfollow(address)  # whoever listens again begins again
+    if member is not None:
+        watch(gateway)
     command = c.encode(c.Listen(as_member=member))
     follow(connection, request, address, command, None, recorded=False, reply=_heard(connection, request, playouts))
 

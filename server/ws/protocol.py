@@ -465,7 +465,8 @@ def snapshot(body: bytes, reason: str) -> bytes:
 
 
 def left(stream: str, reason: str) -> bytes:
-    """The session no longer follows a stream that it asked to resume; unnumbered, for this session only.
+    """The session no longer follows a stream: one that it asked to resume, or an audio session that it may hear no longer.
+    Unnumbered, for this session only.
 
     ``reason`` is an error code: ``not_found`` (closed), ``forbidden`` (no longer a member), ``full`` …
     """

@@ -293,7 +293,8 @@ class Unheard(Struct, kw_only=True):
 
 
 class Unfollowed(Struct, kw_only=True):
-    """This session could not follow the stream again that it named in ``resume``; ``reason`` is an error code."""
+    """This session could not follow the stream again that it named in ``resume``, or may no longer hear the audio session;
+    ``reason`` is an error code."""
 
     reason: str
 

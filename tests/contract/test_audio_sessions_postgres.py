@@ -16,6 +16,7 @@ from making import practitioner
 from town import Town
 
 from actors.audio_session import commands as c
+from actors.audio_session.entity import KEPT
 from actors.audio_session.replies import AudioSession
 from actors.audio_session.showing import of_row
 from actors.runtime import alarms
@@ -124,6 +125,11 @@ async def test_members_of_a_space_see_what_is_shared_with_it(town: Town, queries
     assert [row["id"] for row in await queries.audio_sessions_of_space(hall, 10)] == [shared.id]
     assert await queries.audio_sessions_of_space(hall, 10, shared.id) == []
     assert await queries.audio_session_place(shared.id) == Place(who, hall)
+    await town.do("space", hall, s.Leave(), who)
+    assert await queries.audio_session_place(shared.id) == Place(who, None)
+    assert await queries.audio_sessions_of_space(hall, 10) == []
+    await town.do("space", hall, s.Join(), who)
+    assert await queries.audio_session_place(shared.id) == Place(who, hall)
     await do(town, who, shared.id, c.Share(space=None))
     assert await queries.audio_session_place(shared.id) == Place(who, None)
     assert await queries.audio_sessions_of_space(hall, 10) == []
@@ -216,7 +222,7 @@ async def test_who_listens_hears_every_change_and_its_end(town: Town, monkeypatc
     session = await made(town, who, space=hall)
     listener = Caller(str(uuid4()), "Listener", session="s-1")
     address = Address("audio_session", session.id)
-    answer = await town.ask(address, c.encode(c.Listen(as_member=True)), listener)
+    answer = await town.ask(address, c.encode(c.Listen(as_member=hall)), listener)
     assert msgspec.json.decode(answer.body, type=AudioSession) == session
     replies = [
         await do(town, who, session.id, command) for command in (c.Start(), c.UpdateSession(volume=0.1), c.Stop())
@@ -233,6 +239,46 @@ async def test_who_listens_hears_every_change_and_its_end(town: Town, monkeypatc
     assert [msgspec.convert(push["body"], AudioSession) for push in pushed[:3]] == replies
     kinds = [type(message) for message in heard if not isinstance(message, Answer)]
     assert kinds[-2:] == [Pushed, Dropped]
+
+
+async def test_whoever_is_let_in_as_the_sharing_ends_hears_no_more(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Listening was decided before the sharing ended, and both are committed together."""
+    heard: list[Any] = []
+    answers = town.send
+    monkeypatch.setattr(town, "send", lambda message: (heard.append(message), answers(message)))
+    who, hall = str(uuid4()), str(uuid4())
+    session = await made(town, who, space=hall)
+    owner, listener = Caller(who, "Owner", session="s-0"), Caller(str(uuid4()), "Listener", session="s-1")
+    address = Address("audio_session", session.id)
+    await town.ask(address, c.encode(c.Listen()), owner)
+    await asyncio.gather(
+        town.ask(address, c.encode(c.UpdateSession(name="x")), owner, "o:k-1"),
+        town.ask(address, c.encode(c.Listen(as_member=hall)), listener),
+        town.ask(address, c.encode(c.Share(space=None)), owner, "o:k-2"),
+    )
+    await asyncio.wait_for(_dropped(heard), 10)
+    assert [message for message in heard if isinstance(message, Dropped)] == [
+        Dropped(session.id, listener.practitioner)
+    ]
+    await do(town, who, session.id, c.Stop())
+    cell = town.shards["audio_session"].cells[session.id]
+    assert list(cell.present) == ["s-0"]
+
+
+async def test_a_session_that_is_changed_without_end_keeps_a_short_journal(town: Town) -> None:
+    who = str(uuid4())
+    session = await made(town, who)
+    address, owner = Address("audio_session", session.id), Caller(who, "Owner")
+    answers = [
+        await town.ask(address, c.encode(c.UpdateSession(name=str(n))), owner, f"o:k-{n}") for n in range(2 * KEPT + 8)
+    ]
+    kept = await town.backend.connection.fetchval("SELECT count(*) FROM journal WHERE entity_id = $1", session.id)
+    assert KEPT <= kept < 2 * KEPT
+    await town.kill()
+    await town.start()
+    retried = await town.ask(address, c.encode(c.UpdateSession(name=str(2 * KEPT))), owner, f"o:k-{2 * KEPT}")
+    assert retried.body == answers[2 * KEPT].body
+    assert (await do(town, who, session.id, c.GetSession())).name == str(2 * KEPT + 7)
 
 
 async def _dropped(heard: list[Any]) -> None:

@@ -20,6 +20,7 @@ from actors.audio_session import commands as c
 from actors.audio_session.replies import AudioSession
 from actors.runtime.entity import Address
 from actors.runtime.wire import Answer, Ask, Dropped, Following, History, Pushed, Refused, Unfollow
+from storage.audio_queries import Place, Stranger
 
 SESSION = "cccccccc-cccc-4ccc-8ccc-cccccccccccc"
 OTHER = "dddddddd-dddd-4ddd-8ddd-dddddddddddd"
@@ -87,7 +88,8 @@ class FakeSessions:
         assert message.caller is not None
         command = c.codec.decode(message.command)
         assert isinstance(command, c.Listen)
-        if message.caller.practitioner != state.owner and not (command.as_member and state.space is not None):
+        lets_in = command.as_member is not None and command.as_member == state.space
+        if message.caller.practitioner != state.owner and not lets_in:
             on_answer(Refused(message.cid, "not_found", "there is no such audio session"))
             return
         on_answer(Answer(message.cid, msgspec.json.encode(state)))
@@ -139,15 +141,25 @@ async def sounding(**settings: Any) -> AsyncIterator[tuple[World, FakeSessions]]
 
         async def place(id_: str) -> Any:
             state = sessions.states.get(id_)
-            return None if state is None else SimpleNamespace(owner=state.owner, space=state.space)
+            return None if state is None else Place(state.owner, state.space)
 
         async def participates(space: str, practitioner: str) -> bool:
             return (space, practitioner) in participants
+
+        async def strangers(listening: list[tuple[str, str]]) -> list[Stranger]:
+            w.queries._check()
+            found = [(sessions.states[id_], who) for id_, who in listening]
+            return [
+                Stranger(state.id, who, state.owner, False, state.space)
+                for state, who in found
+                if who != state.owner and not {(state.space, who), (state.space, state.owner)} <= participants
+            ]
 
         for name, value in (
             ("audio_session_place", place),
             ("participates", participates),
             ("participants", participants),
+            ("audio_strangers", strangers),
         ):
             setattr(w.queries, name, value)
         sessions.put(a_session())

@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
 import msgspec
 import pytest
-from gateway_fakes import ALICE, BOB, HALL, ROOM, SECRET, FakeQueries, FakeShards, World
-from unit.driving import Driver
+from gateway_fakes import ALICE, BOB, HALL, ROOM
+from sessions_fakes import BASE, Sounding, answer, client, refused, sounding
 
-from actors.audio_session import commands as c
-from actors.audio_session.entity import AudioSessionKind
 from actors.runtime.entity import Caller
-from actors.runtime.errors import ActorUnavailable, SanghaError
-from actors.runtime.wire import Answer, Ask, Refused
-from server import audio_devices
+from actors.runtime.errors import ActorUnavailable
+from actors.runtime.wire import Answer
+from server import audio_devices, audio_sessions
 from server.audio_sessions import participates
-from server.gateway import Gateway
 from server.hosts import kind_of
 from server.settings import Settings
-from storage.audio_queries import Place
 
-BASE = "/api/v1/sessions"
 SEED = {"intention": "peace", "duration": 300, "audio_type": "prayer_bowl", "frequencies": [136.1]}
 CLIENT = {
     "name": "Morning",
@@ -40,107 +33,10 @@ CLIENT = {
 """What the published client sends."""
 
 
-class Shards(FakeShards):
-    """``audio_session`` by the real entity, with what a shard remembers of operations."""
-
-    def __init__(self, kind: AudioSessionKind) -> None:
-        super().__init__()
-        self.kind = kind
-        self.sessions: dict[str, Driver] = {}
-        self.done: dict[str, bytes] = {}
-
-    def _work(self, kind: str, message: Any, on_answer: Callable[[Any], None]) -> None:
-        if kind != "audio_session" or self.refuse(message) is not None:
-            super()._work(kind, message, on_answer)
-            return
-        assert isinstance(message, Ask)
-        driver = self.sessions.setdefault(message.entity, Driver(self.kind, message.entity))
-        driver.now = datetime.now(UTC)
-        if (known := self.done.get(message.operation or "")) is not None:
-            on_answer(Answer(message.cid, known))
-            return
-        try:
-            reply = driver.reply(c.codec.decode(message.command), message.caller)
-        except SanghaError as refused:
-            errors = tuple((each.path, each.message) for each in refused.errors)
-            on_answer(Refused(message.cid, refused.code, refused.message, errors))
-            return
-        body = msgspec.json.encode(reply)
-        if message.operation is not None:
-            self.done[message.operation] = body
-        on_answer(Answer(message.cid, body))
-
-
-class Queries(FakeQueries):
-    """The rows as the entities wrote them."""
-
-    def __init__(self, shards: Shards) -> None:
-        super().__init__()
-        self.shards = shards
-        self.members: set[tuple[str, str]] = set()
-
-    def _rows(self) -> list[dict[str, Any]]:
-        self._check()
-        live = [driver for driver in self.shards.sessions.values() if driver.state.session is not None]
-        return [driver.row("audio_sessions") for driver in live][::-1]
-
-    def _page(self, rows: list[dict[str, Any]], limit: int, before: str | None) -> list[dict[str, Any]]:
-        ids = [row["id"] for row in rows]
-        return rows[ids.index(before) + 1 if before in ids else 0 :][:limit]
-
-    async def audio_sessions(
-        self, owner: str, limit: int, before: str | None = None, status: str | None = None
-    ) -> list[dict[str, Any]]:
-        mine = [row for row in self._rows() if row["owner_id"] == owner and status in (None, row["status"])]
-        return self._page(mine, limit, before)
-
-    async def audio_sessions_of_space(self, space: str, limit: int, before: str | None = None) -> list[dict[str, Any]]:
-        return self._page([row for row in self._rows() if row["space_id"] == space], limit, before)
-
-    async def audio_session_place(self, session: str) -> Place | None:
-        found = [row for row in self._rows() if row["id"] == session]
-        return Place(found[0]["owner_id"], found[0]["space_id"]) if found else None
-
-    async def count_audio_sessions(self, owner: str) -> int:
-        return sum(row["owner_id"] == owner for row in self._rows())
-
-    async def participates(self, space: str, practitioner: str) -> bool:
-        self._check()
-        return (space, practitioner) in self.members
-
-
-class Sounding(World):
-    shards: Shards
-    queries: Queries
-
-
-@asynccontextmanager
-async def sounding(**settings: Any) -> AsyncIterator[Sounding]:
-    made = Settings(_env_file=None, **({"port": 0, "guests": True} | settings))
-    kind: Any = kind_of("audio_session", made)
-    shards = Shards(kind)
-    queries = Queries(shards)
-    gateway = Gateway(made, shards, queries, SECRET)
-    shards.on_message = gateway.on_message
-    for token, who in (("a", ALICE), ("b", BOB)):
-        queries.login(token, who)
-    port = await gateway.start()
-    try:
-        yield Sounding(gateway, shards, queries, port)
-    finally:
-        await gateway.stop()
-
-
 @pytest.fixture
 async def w() -> AsyncIterator[Sounding]:
     async with sounding() as here:
         yield here
-
-
-@asynccontextmanager
-async def client(w: Sounding, token: str) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=w.http, headers={"Authorization": f"Bearer {token}"}) as http:
-        yield http
 
 
 @pytest.fixture
@@ -153,18 +49,6 @@ async def http(w: Sounding) -> AsyncIterator[httpx.AsyncClient]:
 async def bob(w: Sounding) -> AsyncIterator[httpx.AsyncClient]:
     async with client(w, "b") as other:
         yield other
-
-
-async def answer(http: httpx.AsyncClient, method: str, path: str, **options: Any) -> Any:
-    response = await http.request(method, f"{BASE}{path}", **options)
-    assert response.status_code == 200, response.text
-    return response.json()
-
-
-async def refused(http: httpx.AsyncClient, method: str, path: str, **options: Any) -> tuple[int, str]:
-    problem = (await http.request(method, f"{BASE}{path}", **options)).json()
-    assert problem["detail"]
-    return problem["status"], problem["code"]
 
 
 # --- the seed's client -----------------------------------------------------------------------------------------------
@@ -234,6 +118,39 @@ async def test_a_session_is_made_once_a_key(http: httpx.AsyncClient) -> None:
     assert [each["id"] for each in await answer(http, "GET", "/")] == [other["id"], first["id"]]
 
 
+async def test_what_is_enabled_does_what_its_name_says(w: Sounding, http: httpx.AsyncClient) -> None:
+    headers = {"Idempotency-Key": "k"}
+    session = (await http.post(f"{BASE}/create", json=CLIENT, headers=headers)).json()["session"]
+    assert session["visual"] == "/api/v1/visuals/cymatics?frequency=432"
+    assert (await http.get(session["visual"])).headers["Content-Type"] == "image/svg+xml"
+    sky = session["metadata"]["sky"]
+    positions = (await http.get("/api/v1/astrology/positions", params={"at": sky["at"]})).json()["planetary_positions"]
+    for body, position in positions.items():
+        assert sky["planetary_positions"][body] == {
+            name: position[name] for name in ("longitude", "shown", "retrograde")
+        }
+    phase = (await http.get("/api/v1/astrology/moon-phase", params={"at": sky["at"]})).json()["moon_phase"]
+    assert sky["moon_phase"]["illumination"] == phase["illumination"]
+    again = (await http.post(f"{BASE}/create", json=CLIENT, headers=headers)).json()["session"]
+    assert again["metadata"] == session["metadata"], "a key has one answer, wherever the Moon has got to"
+    listed = (await http.get(BASE)).json()["sessions"][session["id"]]
+    assert (listed["visual"], listed["metadata"]) == (session["visual"], session["metadata"])
+    own = (await http.post(f"{BASE}/create", json=CLIENT | {"metadata": {"sky": "blue"}})).json()["session"]
+    assert own["metadata"] == {"sky": "blue"}
+    plain = (await http.post(f"{BASE}/", json=SEED)).json()
+    assert (plain["visual"], plain["metadata"]) == (None, {})
+
+
+async def test_a_session_may_have_layers(http: httpx.AsyncClient) -> None:
+    layers = [{"frequency": 136.1, "ends": 40, "fade_out": 20}, {"type": "chord", "begins": 20, "fade_in": 20}]
+    session = (await http.post(f"{BASE}/", json=SEED | {"layers": layers})).json()
+    assert session["frequencies"][:2] == [136.1, 7.83]
+    assert {voice["begins_s"] for voice in session["recipe"]["voices"]} == {0, 20}
+    assert session["recipe"]["voices"][0]["fade_out_s"] == 20
+    wrong = await http.post(f"{BASE}/", json=SEED | {"layers": [{"begins": 300}]})
+    assert [each["path"] for each in wrong.json()["errors"]] == ["layers[0].begins"]
+
+
 async def test_so_many_sessions_are_kept_and_one_that_goes_makes_room() -> None:
     async with sounding(audio_sessions=2) as w, client(w, "a") as http, client(w, "b") as bob:
         keys = [{"Idempotency-Key": str(n)} for n in range(3)]
@@ -255,6 +172,60 @@ async def test_a_list_is_read_page_by_page(http: httpx.AsyncClient) -> None:
     for wrong in ({"limit": "0"}, {"status": "asleep"}, {"before": "x"}):
         response = await http.get(f"{BASE}/", params=wrong)
         assert (response.status_code, response.json()["errors"][0]["path"]) == (422, next(iter(wrong)))
+
+
+async def test_the_published_clients_list_says_where_the_next_page_begins(http: httpx.AsyncClient) -> None:
+    made = [(await answer(http, "POST", "/create", json=CLIENT))["session_id"] for _ in range(3)][::-1]
+    first = await answer(http, "GET", "", params={"limit": 2})
+    assert (list(first["sessions"]), first["next"]) == (made[:2], made[1])
+    rest = await answer(http, "GET", "", params={"limit": 2, "before": first["next"]})
+    assert (list(rest["sessions"]), rest["next"]) == (made[2:], None)
+    assert (await answer(http, "GET", "", params={"limit": 3}))["next"] is None
+
+
+async def test_so_many_a_minute_are_made_and_changed_and_what_ends_a_sound_is_always_allowed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(audio_sessions, "CREATES_PER_MINUTE", 2)
+    monkeypatch.setattr(audio_sessions, "CHANGES_PER_MINUTE", 3)
+    async with sounding() as w, client(w, "a") as http, client(w, "b") as bob:
+        here = f"/{(await answer(http, 'POST', '/', json=SEED))['id']}"
+        await answer(http, "DELETE", f"/{(await answer(http, 'POST', '/', json=SEED))['id']}")
+        assert await refused(http, "POST", "/", json=SEED) == (429, "rate_limited")
+        assert await refused(http, "POST", "/create", json=CLIENT) == (429, "rate_limited")
+        await answer(bob, "POST", "/", json=SEED)
+        await answer(http, "POST", f"{here}/start")
+        await answer(http, "PUT", here, json={"volume": 0.2})
+        await answer(http, "POST", f"{here}/share", json={"space": None})
+        for method, path, body in (("PUT", here, {"name": "x"}), ("POST", f"{here}/start", None)):
+            response = await http.request(method, BASE + path, json=body)
+            assert (response.status_code, response.json()["code"]) == (429, "rate_limited")
+            assert int(response.headers["Retry-After"]) > 0
+        for _ in range(3):
+            await answer(http, "GET", here)
+            await answer(http, "POST", f"{here}/stop")
+        await answer(http, "DELETE", here)
+    async with sounding(lab=True) as w, client(w, "a") as http:
+        for _ in range(4):
+            await answer(http, "POST", "/", json=SEED)
+
+
+async def test_a_server_that_became_softer_shows_and_plays_its_sessions_softer() -> None:
+    async with sounding() as w, client(w, "a") as http:
+        here = f"/{(await answer(http, 'POST', '/', json=SEED | {'volume': 0.8}))['id']}"
+        softer = Settings(_env_file=None, port=0, max_volume=0.2)
+        kind: Any = kind_of("audio_session", softer)
+        w.gateway.settings = softer
+        w.shards.sessions[here[1:]].kind = kind
+        assert [each["volume"] for each in await answer(http, "GET", "/")] == [0.2]
+        assert (await answer(http, "POST", f"{here}/start"))["recipe"]["voices"][0]["level"] == 0.2
+
+
+async def test_a_sound_of_layers_can_be_a_session(http: httpx.AsyncClient) -> None:
+    layers = [{"type": "prayer_bowl", "frequency": 136.1}, {"type": "binaural", "frequency": 200, "beat_frequency": 4}]
+    made = await answer(http, "POST", "/", json={"intention": "peace", "duration": 60, "layers": layers})
+    assert [voice["type"] for voice in made["recipe"]["voices"]] == ["bowl", "binaural"]
+    assert made["frequencies"] == [136.1, 200.0]
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,12 @@ from gateway_fakes import ALICE, BOB, HALL, Client, World, until
 
 from actors.audio.render import render
 from actors.runtime.errors import SanghaError
+from actors.runtime.wire import Dropped
+from server import audio_listeners
+from server.audio_listeners import end_strangers
 from server.sound.frames import Frame, unpack
 from server.sound.pcm import from_pcm16
+from storage.audio_queries import Stranger
 
 Here = tuple[World, FakeSessions]
 
@@ -88,6 +92,72 @@ async def test_the_owner_and_who_participates_in_its_space_may_listen(here: Here
         assert code_of(await ask(alice, "audio.listen", session=SESSION)) == "ok"
         w.shards.refuse = lambda message: _not_found() if isinstance(message.entity, str) else None
         assert code_of(await ask(guest, "audio.listen", session=SESSION)) == "not_found"
+
+
+async def test_who_left_the_space_or_whose_owner_did_hears_no_more(here: Here) -> None:
+    w, sessions = here
+    participants = w.queries.participants  # type: ignore[attr-defined]
+    sessions.put(running(msgspec.structs.replace(sessions.states[SESSION], space=HALL)))
+    async with w.socket() as alice, w.socket() as bob:
+        await alice.auth(token="t")
+        await bob.auth(token="bob")
+        assert code_of(await ask(alice, "audio.listen", session=SESSION)) == "ok"
+        for leaves in (BOB, ALICE):
+            participants.update({(HALL, ALICE), (HALL, BOB)})
+            assert code_of(await ask(bob, "audio.listen", session=SESSION)) == "ok"
+            await end_strangers(w.gateway)
+            await frames(bob, 2)
+            participants.discard((HALL, leaves))
+            await end_strangers(w.gateway)
+            left = await pushed(bob, "left")
+            assert (left["stream"], left["body"]) == (f"audio_session:{SESSION}", {"reason": "forbidden"})
+            assert len(sessions.followers[SESSION]) == 1
+            assert (await ask(bob, "ping"))["result"]
+            await frames(alice, 2)
+        w.queries.down = True
+        with pytest.raises(SanghaError, match="storage"):
+            await end_strangers(w.gateway)
+
+
+async def test_of_guests_the_space_itself_says_who_may_go_on_listening(
+    here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    w, sessions = here
+    inside: set[str] = set()
+
+    async def participants(gateway: Any, caller: Any, space: str) -> frozenset[str]:
+        assert (space, caller.practitioner) == (HALL, BOB)
+        return frozenset(inside)
+
+    async def strangers(listening: Any) -> list[Stranger]:
+        return [Stranger(*pair, ALICE, True, HALL) for pair in listening]
+
+    monkeypatch.setattr(audio_listeners, "participants", participants)
+    w.queries.participants.add((HALL, BOB))  # type: ignore[attr-defined]
+    sessions.put(msgspec.structs.replace(sessions.states[SESSION], space=HALL))
+    async with w.socket() as bob:
+        await bob.auth(token="bob")
+        assert code_of(await ask(bob, "audio.listen", session=SESSION)) == "ok"
+        monkeypatch.setattr(w.queries, "audio_strangers", strangers)
+        inside |= {ALICE, BOB}
+        await end_strangers(w.gateway)
+        assert len(sessions.followers[SESSION]) == 1
+        inside.discard(ALICE)
+        await end_strangers(w.gateway)
+        assert (await pushed(bob, "left"))["body"] == {"reason": "forbidden"}
+
+
+async def test_whose_listening_ends_with_the_sharing_is_told(here: Here) -> None:
+    w, sessions = here
+    w.queries.participants.add((HALL, BOB))  # type: ignore[attr-defined]
+    sessions.put(msgspec.structs.replace(sessions.states[SESSION], space=HALL))
+    async with w.socket() as bob:
+        await bob.auth(token="bob")
+        assert code_of(await ask(bob, "audio.listen", session=SESSION)) == "ok"
+        sessions.put(msgspec.structs.replace(sessions.states[SESSION], space=None))
+        w.gateway.on_message("audio_session", Dropped(SESSION, BOB))
+        assert (await pushed(bob, "changed"))["body"]["space"] is None
+        assert (await pushed(bob, "left"))["body"] == {"reason": "not_found"}
 
 
 def _not_found() -> SanghaError:

@@ -20,4 +20,4 @@ ON CONFLICT (id) DO UPDATE SET
     published = excluded.published, position_s = excluded.position_s, anchor_at = excluded.anchor_at,
     recipe = excluded.recipe, notes = excluded.notes, created_at = excluded.created_at,
     updated_at = excluded.updated_at, started_at = excluded.started_at, stopped_at = excluded.stopped_at,
-    expires_at = excluded.expires_at
+    expires_at = excluded.expires_at, device_error = excluded.device_error
