@@ -250,11 +250,12 @@ def is_elsewhere(name: str) -> bool:
     return _ELSEWHERE.fullmatch(name) is not None
 
 
-def place_of(entity: str | None, cluster: Mapping[str, float]) -> dict[str, float]:
-    """What a device's actor needs of Ray: the node that its name says, else one that has sound; where no node has, nothing."""
+def place_of(entity: str | None, cluster: Mapping[str, float]) -> dict[str, float] | None:
+    """What a device's actor needs of Ray: the node that its name says (None: that is away, so there is no place for it now),
+    else one that has sound; where no node has, nothing."""
     if entity is not None and (elsewhere := _ELSEWHERE.fullmatch(entity)):
         node = f"node:{elsewhere['node']}"
-        return {node: SHARE} if node in cluster else {}
+        return {node: SHARE} if node in cluster else None
     return {RESOURCE: SHARE} if cluster.get(RESOURCE) else {}
 
 
