@@ -32,7 +32,7 @@ BARS_HZ: Final = 1_000.0
 """The published client draws ``BARS`` bars from 0 to this, and marks the session's frequency among them."""
 SHOWN: Final = (
     "id", "name", "intention", "status", "audio_frequency", "duration", "start_time", "audio_type", "frequencies",
-    "prayer_bowl_mode", "volume", "astrology_enabled", "hardware_enabled", "visuals_enabled",
+    "prayer_bowl_mode", "volume", "astrology_enabled", "hardware_enabled", "visuals_enabled", "visual",
 )  # fmt: skip
 """Of a session, beside ``elapsed_time``. Recipe and timeline are nothing to send ten times a second."""
 _SHORT: Final = 60
