@@ -87,6 +87,7 @@ class Follower:
             self.leave(address)
         self._gateway.followers.pop(self.session, None)
         self.outbox.disown()
+        self._hear = self._lost = _deaf  # whose they were goes with its last reference, and waits for no collector
 
     # --- as the gateway sees a session -------------------------------------------------------------------------------
 
@@ -115,6 +116,10 @@ class Follower:
     def get_write_buffer_size(self) -> int:
         """What was written is heard."""
         return 0
+
+
+def _deaf(_what: Any) -> None:
+    """What one who has ended does with what it hears."""
 
 
 def payloads(frames: bytes) -> Iterator[bytes]:

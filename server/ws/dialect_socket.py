@@ -20,13 +20,12 @@ from aiohttp import WSMsgType
 
 from actors.audio_session import commands as c
 from actors.practitioner.entity import display_name
-from actors.runtime.entity import LATEST, Address, Caller
+from actors.runtime.entity import LATEST, Caller
 from actors.runtime.errors import Draining, Forbidden, Full, Internal, RateLimited, SanghaError, Unauthenticated
 from actors.runtime.link import ONCE
-from actors.runtime.wire import Refused
+from server.audio_sessions import ask_session
 from server.local_user import ID as LOCAL
 from server.local_user import LocalLogin, local_practitioner
-from server.ws import protocol
 from server.ws.authentication import login_of
 from server.ws.closing import GOING_AWAY, TOO_MANY, UNAUTHENTICATED
 from server.ws.dialects import vajra
@@ -115,8 +114,9 @@ class VajraSocket:
 
     def leave(self) -> None:
         """It is shown nothing any more."""
-        if self._ear is not None:
-            self._ear.remove(self)
+        ear, self._ear = self._ear, None
+        if ear is not None:
+            ear.remove(self)
 
     # --- what it says ------------------------------------------------------------------------------------------------
 
@@ -194,10 +194,9 @@ class VajraSocket:
 
     async def _do(self, intent: vajra.StartSession | vajra.StopSession) -> None:
         command = c.Start() if isinstance(intent, vajra.StartSession) else c.Stop()
-        address = Address("audio_session", intent.session)
-        answer = await self._gateway.ask(address, c.encode(command), self._connection.caller, ONCE)
-        if isinstance(answer, Refused):
-            raise protocol.from_refused(answer)
+        caller = self._connection.caller
+        assert caller is not None
+        await ask_session(self._gateway, caller, intent.session, command, ONCE)
 
     # --- what it is shown --------------------------------------------------------------------------------------------
 

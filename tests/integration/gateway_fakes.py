@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_OID, uuid5
@@ -144,14 +145,13 @@ class FakeShards:
         self._cid += 1
         message = make(self._cid)
         self.asked.append(message)
+        asyncio.get_running_loop().call_soon(self._now_or_later, kind, message, on_answer)
 
-        def work() -> None:
-            if self.held is not None:
-                self.held.append(work)
-                return
-            self._work(kind, message, on_answer)
-
-        asyncio.get_running_loop().call_soon(work)
+    def _now_or_later(self, kind: str, message: Any, on_answer: Callable[[Any], None]) -> None:
+        if self.held is not None:
+            self.held.append(partial(self._now_or_later, kind, message, on_answer))
+            return
+        self._work(kind, message, on_answer)
 
     def _work(self, kind: str, message: Any, on_answer: Callable[[Any], None]) -> None:
         failure = self.refuse(message)

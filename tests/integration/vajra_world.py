@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -99,6 +100,12 @@ class SoundQueries(FakeQueries):
             each for each in live if each.owner == practitioner or each.space in self.spaces_of.get(practitioner, ())
         ]
         return [(self._id(each), None if each.owner == practitioner else each.space) for each in mine][:limit]
+
+    async def audio_session_place(self, session: str) -> Any:
+        self._check()
+        driver = self.shards.sessions.get(session)
+        known = None if driver is None else driver.state.session
+        return None if known is None else SimpleNamespace(owner=known.owner, space=known.space, guest=False)
 
     async def playing_on(self, device: str) -> list[tuple[str, str | None]]:
         self._check()
