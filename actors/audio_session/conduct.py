@@ -164,7 +164,7 @@ def _updated(session: e.Session, command: c.UpdateSession, defaults: Defaults, n
     if command.volume is not UNSET:
         heard["level"] = command.volume
     if command.audio_frequency is not UNSET:
-        heard |= {"frequency": command.audio_frequency, "frequencies": ()}
+        heard |= {"frequency": command.audio_frequency, "frequencies": (), "layers": UNSET}
     if command.duration is not UNSET:
         heard["duration_s"] = float(command.duration)
     sound = structs.replace(session.sound, **heard)

@@ -126,6 +126,14 @@ def test_layers_that_come_and_go_by_themselves_are_changed_between() -> None:
     assert driver.replayed() == driver.state
 
 
+def test_another_frequency_is_one_tone_in_place_of_layers() -> None:
+    driver = made(duration=60, layers=(Layer(frequency=200.0), Layer(frequency=300.0)))
+    session = driver.reply(c.UpdateSession(audio_frequency=528.0), OWNER)
+    assert session.frequencies == (528.0,)
+    assert [type(voice) for voice in session.recipe.voices] == [Bowl]
+    assert driver.replayed() == driver.state
+
+
 def test_a_change_that_was_not_heard_yet_is_replaced() -> None:
     driver = made(audio_type="pure_sine")
     driver.do(c.Start(), OWNER)
