@@ -7,6 +7,7 @@ async with Chromium() as chromium:
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -81,15 +82,21 @@ class Tab:
 
 
 class Chromium:
-    """One browser for a test, or for several. ``flags``: beside those that every one has."""
+    """One browser for a test, or for several. ``flags``: beside those that every one has. ``environment``: of a sound card to be
+    heard on; without one it is mute."""
 
-    def __init__(self, *flags: str) -> None:
+    def __init__(self, *flags: str, environment: dict[str, str] | None = None) -> None:
         self._flags = (*FLAGS, *flags)
+        self._loud: dict[str, Any] = {}
+        if environment is not None:
+            self._loud = {"env": os.environ | environment, "ignore_default_args": ["--mute-audio"]}
 
     async def __aenter__(self) -> Self:
         self._playwright = await async_playwright().start()
         try:
-            self.browser: Browser = await self._playwright.chromium.launch(executable_path=CHROMIUM, args=self._flags)
+            self.browser: Browser = await self._playwright.chromium.launch(
+                executable_path=CHROMIUM, args=self._flags, **self._loud
+            )
         except BaseException:
             await self._playwright.stop()
             raise
