@@ -1,5 +1,8 @@
 """Vajra.Stream's clients against a whole server under the local user: every request and frame of the published front end, as it
 is (shared/domain.md, "Vajra.Stream's own client"), and those of the seed's guide. Neither knows a login or a word of ours.
+
+What a browser that shows the published front end sends was looked at: its page comes from a development server on port 3009 that
+hands ``/api`` on, its socket goes to the server itself by another name of the machine.
 """
 
 from __future__ import annotations
@@ -14,10 +17,13 @@ import httpx
 import pytest
 import websockets
 from harness import RunningServer
+from sound_world import NullSink
 
-PAGE = "http://localhost:5173"
+PAGE = "http://localhost:3009"
 """Where the published front end's development server shows it."""
-SETTINGS = {"SANGHA_LOCAL_USER": "1", "BACKEND_CORS_ORIGINS": json.dumps(["http://localhost:3000", PAGE])}
+BROWSER = {"Origin": PAGE, "Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors", "Referer": f"{PAGE}/practice"}
+JSON = {"Content-Type": "application/json"}
+SETTINGS = {"SANGHA_LOCAL_USER": "1"}
 STRINGS, NUMBERS = ("id", "name", "intention", "status"), ("audio_frequency", "duration", "start_time")
 BARS, TOP_HZ = 64, 1_000.0
 
@@ -37,22 +43,20 @@ class Page:
                 if type_ in (None, frame.get("type")):
                     return frame
 
-    async def fetch(self, method: str, path: str, body: Any = None, status: int = 200) -> Any:
-        """The JSON of an answer."""
-        headers = {"Content-Type": "application/json", "Accept": "*/*"}
-        answer = await self.http.request(
-            method, path, headers=headers, content=None if body is None else json.dumps(body)
-        )
+    async def fetch(self, method: str, path: str, body: Any = None, status: int = 200, **more: Any) -> Any:
+        """The JSON of an answer. Where there is no body its type is not said either, unless ``more`` has ``headers``."""
+        content = {} if body is None else {"content": json.dumps(body), "headers": JSON}
+        answer = await self.http.request(method, path, **(content | more))
         assert answer.status_code == status, answer.text
         return answer.json()
 
-    async def post(self, path: str, body: Any = None) -> Any:
+    async def post(self, path: str, body: Any = None, **more: Any) -> Any:
         """The same, of a POST that succeeds."""
-        return await self.fetch("POST", path, body)
+        return await self.fetch("POST", path, body, **more)
 
-    async def get(self, path: str) -> Any:
+    async def get(self, path: str, **params: str) -> Any:
         """The same, of a GET."""
-        return await self.fetch("GET", path)
+        return await self.fetch("GET", path, params=params)
 
     async def shown(self, session: str, status: str) -> dict[str, Any]:
         """The first ``realtime_data`` in which a session has a status."""
@@ -64,8 +68,8 @@ class Page:
 
 @asynccontextmanager
 async def page(server: RunningServer, origin: str | None = PAGE) -> Any:
-    headers = {} if origin is None else {"Origin": origin, "Sec-Fetch-Site": "same-site", "Referer": f"{origin}/"}
-    url = f"ws://localhost:{server.port}/ws"
+    headers = {"Accept": "*/*"} | ({} if origin is None else BROWSER)
+    url = f"ws://127.0.0.1:{server.port}/ws"
     async with (
         websockets.connect(url, origin=origin, compression=None) as socket,  # type: ignore[arg-type]
         httpx.AsyncClient(base_url=f"http://localhost:{server.port}", headers=headers, timeout=60) as http,
@@ -78,7 +82,7 @@ def is_realtime_data(frame: dict[str, Any]) -> None:
     assert abs(frame["timestamp"] - time.time()) < 30
     assert len(frame["audio_spectrum"]) == BARS
     assert all(0 <= bar <= 1 for bar in frame["audio_spectrum"])
-    assert isinstance(frame["system_status"], dict)
+    assert all(type(value) in (str, int, float, bool, type(None)) for value in frame["system_status"].values())
     for id_, session in frame["active_sessions"].items():
         assert session["id"] == id_
         assert all(type(session[name]) is str for name in STRINGS)
@@ -87,8 +91,17 @@ def is_realtime_data(frame: dict[str, Any]) -> None:
 
 @pytest.mark.timeout(150)
 async def test_the_clients_of_vajra_stream_run_unchanged() -> None:
-    server = RunningServer(**SETTINGS)
+    sink = NullSink()
+    server = RunningServer(**SETTINGS, **sink.environment)
     server.arguments = []
+    try:
+        sink.start()
+        await _what_runs(server)
+    finally:
+        sink.end()
+
+
+async def _what_runs(server: RunningServer) -> None:
     async with server:
         await _the_published_client(server)
         await _the_seeds_client(server)
@@ -104,7 +117,10 @@ async def _the_published_client(server: RunningServer) -> None:
         frame = await client.receive()
         is_realtime_data(frame)
         assert frame["audio_spectrum"] == [0.0] * BARS
+        await client.socket.send(json.dumps({"type": "ping"}))
+        assert await client.receive("pong") == {"type": "pong"}
         await _what_it_asks_for(client)
+        await _its_sky(client)
         session = await _its_session(client)
         await _its_sound(client)
         await _its_errors(client, session)
@@ -116,11 +132,34 @@ async def _what_it_asks_for(client: Page) -> None:
     assert (await client.get("/health"))["status"] == "healthy"
     for path in ("audio/presets", "audio/frequencies/range", "sessions", "astrology/current", "astrology/moon-phase"):
         assert (await client.get(f"/api/v1/{path}"))["status"] == "success", path
-    planets = await client.get("/api/v1/astrology/planetary-positions")
-    assert planets["status"] == "success"
+    assert (await client.get("/api/v1/astrology/planetary-positions"))["status"] == "success"
     browser = await client.http.get("/", headers={"Accept": "text/html,application/xhtml+xml"})
     assert browser.headers["Content-Type"].startswith("text/html")
     assert browser.headers["Access-Control-Allow-Origin"] == PAGE
+
+
+async def _its_sky(client: Page) -> None:
+    """What its pages read of ``current``, asked as they ask: a clock's time without a zone, and a place."""
+    asked = {"datetime_str": "2026-03-20T12:00:00", "latitude": "37.7749", "longitude": "-122.4194"}
+    sky = (await client.get("/api/v1/astrology/current", **asked))["astrology"]
+    assert sky["datetime"] == "2026-03-20T20:00:00Z", "of the longitude, to half an hour"
+    assert 0 <= sky["moon_phase"]["illumination"] <= 100
+    assert type(sky["moon_phase"]["phase_name"]) is str
+    positions = sky["western"]["positions"]
+    for name in ("sun", "moon", "ascendant", "midheaven"):
+        place = positions[name]
+        assert (type(place["sign"]), type(place["formatted"]), type(place["retrograde"])) == (str, str, bool)
+        assert 0 <= place["degree"] < 30
+        assert 1 <= place["house"] <= 12
+    assert (positions["sun"]["sign"], positions["sun"]["degree"] < 1) == ("Aries", True), "six hours after the equinox"
+    names = ("Conjunction", "Sextile", "Square", "Trine", "Opposition")
+    for aspect in sky["western"]["aspects"]:
+        assert {aspect["planet1"], aspect["planet2"]} <= set(positions)
+        assert (aspect["aspect"] in names, 0 <= aspect["exactness"] <= 1, bool(aspect["description"])) == (True,) * 3
+    assert set(sky["western"]["houses"]) == {f"house_{n}" for n in range(1, 13)}
+    hours = sky["planetary_hours"]
+    assert (hours["day_planet"], hours["is_daytime"]) == ("Venus", True), "a Friday, at noon"
+    assert hours["current_planetary_hour"] in ("Sun", "Moon", "Mars", "Mercury", "Jupiter", "Venus", "Saturn")
 
 
 async def _its_session(client: Page) -> str:
@@ -161,7 +200,14 @@ async def _its_sound(client: Page) -> None:
     head = await client.http.get(long["url"])
     assert (head.status_code, head.content[:4]) == (200, b"RIFF")
     assert (await client.post("/api/v1/audio/play", {"hardware_level": 2}))["status"] == "success"
-    assert (await client.post("/api/v1/audio/stop"))["status"] == "stopped"
+    bar = int(controls["frequency"] / TOP_HZ * BARS)
+    while (frame := await client.receive("realtime_data"))["audio_spectrum"][bar] < 0.05:
+        pass
+    assert frame["system_status"]["audio_device"] is True
+    stopped = await client.post("/api/v1/audio/stop", headers=JSON)
+    assert stopped["status"] == "success", "no other word is one to it"
+    while max((await client.receive("realtime_data"))["audio_spectrum"]) > 0:
+        pass
 
 
 async def _its_errors(client: Page, session: str) -> None:
@@ -193,7 +239,7 @@ async def _the_seeds_client(server: RunningServer) -> None:
         await client.socket.send(json.dumps({"type": "start_session", "session_id": made["id"]}))
         while not (heard := (await client.receive("audio_spectrum"))["data"])["frequencies"]:
             pass
-        while not heard["amplitudes"] or heard["amplitudes"][0] < 0.49:
+        while not heard["amplitudes"] or heard["amplitudes"][0] < 0.499:  # before, its beginning is in the window still
             heard = (await client.receive("audio_spectrum"))["data"]
         assert heard["frequencies"][0] == pytest.approx(528, abs=0.1)
         listed = await other.get("/api/v1/sessions/")
