@@ -13,11 +13,12 @@ import msgspec
 from msgspec import UNSET, UnsetType, structs
 
 from actors.audio.presets import Defaults, Sound
+from actors.audio.replies import Obeyed
 from actors.audio.timeline import Timeline
 from actors.audio_session import commands as c
 from actors.audio_session import events as e
 from actors.audio_session import showing
-from actors.audio_session.sound import changed, made, softened, without_the_past
+from actors.audio_session.sound import changed, made, softened, stretched, without_the_past
 from actors.audio_session.state import END, GUEST, ORDER, SessionState, current, ends_at, evolve, lead, position
 from actors.runtime.codec import invalid
 from actors.runtime.entity import EVERYTHING, AlarmFired, Attached, Context, Decision, EffectDone, Tick
@@ -180,13 +181,12 @@ def _resounded(session: e.Session, sound: Sound, defaults: Defaults, now: dateti
         here = position(session, now)
         if recipe.duration_s <= here:
             raise invalid("duration", f"{here:.1f} s were heard already")
-        session = structs.replace(session, recipe=without_the_past(session.recipe, here))
+        was = stretched(without_the_past(session.recipe, here), recipe.duration_s, here)
         if structs.replace(sound, duration_s=session.sound.duration_s) == session.sound:
-            recipe = structs.replace(session.recipe, duration_s=recipe.duration_s)
+            recipe = was
         else:
             ahead = position(session, now + lead(session)) if session.status == "running" else here
-            whole = structs.replace(session.recipe, duration_s=recipe.duration_s)
-            recipe = changed(whole, recipe.voices, min(ahead, recipe.duration_s))
+            recipe = changed(was, recipe.voices, min(ahead, recipe.duration_s))
     return structs.replace(session, sound=sound, recipe=recipe, frequencies=decided.frequencies, notes=decided.notes)
 
 
@@ -355,19 +355,11 @@ def _due(state: SessionState, now: datetime) -> Decision:
     return Decision(events=events, tick_after_s=min(soon, default=None))
 
 
-class _Answer(msgspec.Struct):
-    """What is read of the device's."""
-
-    refused: str | None = None
-    why: str | None = None
-
-
 def _refusal(done: EffectDone) -> str | None:
     """Why the device does not do it, in words."""
     if done.error is not None:
         return _WORDS.get(done.error, done.error.replace("_", " "))
-    answer = msgspec.json.decode(done.reply or b"{}", type=_Answer)
-    return None if answer.refused is None else answer.why or _WORDS.get(answer.refused, answer.refused)
+    return msgspec.json.decode(done.reply or b"{}", type=Obeyed).refused
 
 
 _WORDS: Final = {

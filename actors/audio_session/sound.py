@@ -54,6 +54,26 @@ def without_the_past(recipe: Recipe, position_s: float) -> Recipe:
     return structs.replace(recipe, voices=kept) if 0 < len(kept) < len(recipe.voices) else recipe
 
 
+def stretched(recipe: Recipe, duration_s: float, position_s: float) -> Recipe:
+    """The recipe with another length, heard from a position on: a voice that fades out by now goes on as it began to and comes
+    back, one that has less time to fade out takes less."""
+    voices = [each for voice in recipe.voices for each in _stretched(voice, recipe.duration_s, duration_s, position_s)]
+    return structs.replace(recipe, voices=tuple(voices[-VOICES_MAX:]), duration_s=duration_s)
+
+
+def _stretched(voice: AnyVoice, was_s: float, is_s: float, at_s: float) -> tuple[AnyVoice, ...]:
+    over, ends, fade = min(_ends_s(voice), was_s), min(_ends_s(voice), is_s), _fade(voice.fade_out_s)
+    fades = over - fade < at_s < over
+    if ends < over and not fades:
+        return (structs.replace(voice, fade_out_s=min(fade, max(ends - at_s, FADE_S))),) if fade > FADE_S else (voice,)
+    if ends <= over or not fades or fade <= FADE_S:
+        return (voice,)
+    after = structs.replace(voice, begins_s=at_s, fade_in_s=max(over - at_s, FADE_S))
+    if isinstance(after, Bowl) and isinstance(voice, Bowl):
+        after = structs.replace(after, struck_s=voice.first_strike_s)
+    return structs.replace(voice, ends_s=over), after
+
+
 def softened(recipe: Recipe, level: float, most: float) -> Recipe:
     """The recipe of a sound of a level, no louder than ``most``."""
     if level <= most:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from sessions import OWNER, made, order, seen
 
 from actors.audio import commands as audio
+from actors.audio.replies import Obeyed
 from actors.audio_session import commands as c
 from actors.audio_session.state import END, LEAD_S, ORDER
 from actors.runtime.entity import Agenda, AlarmFired, EffectDone, Tick
@@ -53,7 +55,10 @@ def test_the_device_is_told_one_thing_at_a_time_and_at_last_what_is_so() -> None
     [
         ({"error": "full"}, "it has no room for one more voice"),
         ({"error": "too_strange"}, "too strange"),
-        ({"reply": b'{"refused":"64 voices sound on it already","code":"full"}'}, "64 voices sound on it already"),
+        (
+            {"reply": msgspec.json.encode(Obeyed(refused="64 voices sound on it already", code="full"))},
+            "64 voices sound on it already",
+        ),
     ],
 )
 def test_a_device_that_refuses_is_said_and_pushed_and_the_session_goes_on(answer: dict[str, Any], words: str) -> None:

@@ -134,6 +134,25 @@ def test_another_frequency_is_one_tone_in_place_of_layers() -> None:
     assert driver.replayed() == driver.state
 
 
+def test_another_length_in_the_middle_of_a_long_fade_is_no_step() -> None:
+    layers = (
+        Layer(frequency=200.0, fade_out=20.0),
+        Layer(type="pure_sine", frequency=300.0, ends=50.0, fade_out=20.0),
+    )
+    for at, duration in ((45, 90), (20, 25), (20, 90)):
+        driver = made(duration=60, layers=layers, volume=0.5)
+        driver.do(c.Start(), OWNER)
+        driver.wait(at + LEAD_S)
+        before = seen(driver).recipe
+        after = driver.reply(c.UpdateSession(duration=duration), OWNER).recipe
+        heard = [render(recipe, 0, duration * RATE, RATE).astype(float) for recipe in (before, after)]
+        assert np.allclose(heard[0][: at * RATE], heard[1][: at * RATE], atol=1e-6)
+        steps = [np.abs(np.diff(each, axis=0)).max() for each in heard]
+        assert steps[1] < 1.1 * steps[0]
+        assert np.abs(heard[1][(duration - 1) * RATE :]).max() > 0
+        assert driver.replayed() == driver.state
+
+
 def test_a_change_that_was_not_heard_yet_is_replaced() -> None:
     driver = made(audio_type="pure_sine")
     driver.do(c.Start(), OWNER)
