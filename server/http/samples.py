@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 import numpy as np
+import orjson
 from aiohttp import web
 from msgspec import UNSET, UnsetType
 from numpy.typing import NDArray
@@ -88,7 +89,10 @@ def parsed(body: bytes, depth: int) -> tuple[Samples | None, dict[str, Any]]:
     data = msgspec.json.encode(fields)
     if len(data) > SMALL_BYTES:
         raise TooLarge(f"the fields beside the samples have more than {SMALL_BYTES} bytes")
-    others = msgspec.json.decode(data)
+    try:
+        others: dict[str, Any] = orjson.loads(data)
+    except orjson.JSONDecodeError as failure:
+        raise BadRequest(f"the body is not JSON: {failure}") from None
     protocol.check_json(data, others, depth)
     text = document.audio_data
     return (None if text is UNSET else samples_of(bytes(text))), others

@@ -200,6 +200,26 @@ async def test_what_are_no_samples_is_refused(http: httpx.AsyncClient, data: Any
     assert answer.json()["errors"][0]["path"] == path
 
 
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"", 400),
+        (b"{", 400),
+        (b'{"audio_data":[1 2]}', 400),
+        (b'{"audio_data":[NaN]}', 400),
+        (b'{"audio_data":' + b"[" * 100_000, 400),
+        (b'{"device":"\xff"}', 400),
+        (b"[]", 422),
+        (b'{"audio_data":null}', 422),
+        (b'{"audio_data":[1e999]}', 422),
+        (b'{"audio_data":[0],"device":"a\\u0000"}', 422),
+        (b'{"audio_data":[0],"hardware_level":6}', 422),
+    ],
+)
+async def test_a_body_that_is_none_is_refused(http: httpx.AsyncClient, body: bytes, status: int) -> None:
+    assert wrong(await http.post("/play", content=body), status)
+
+
 async def test_ten_seconds_of_samples_are_too_many_by_one(http: httpx.AsyncClient) -> None:
     assert (await http.post("/play", json={"audio_data": [0] * c.SAMPLES_MAX})).status_code == 200
     assert "441000" in wrong(await http.post("/play", json={"audio_data": [0] * (c.SAMPLES_MAX + 1)}), 422)
