@@ -98,6 +98,34 @@ async def _position_error_s(tab: Tab, sessions: FakeSessions) -> float:
     return float(found[0] - (found[1] - timeline.anchor_at.timestamp() + timeline.position_s))
 
 
+SLOW = """async ([session, latencyS]) => {
+  const { Player } = await import("/static/sangha.js");
+  const context = new AudioContext({ sampleRate: sound.format.rate });
+  const slow = () => ({ contextTime: context.currentTime - latencyS, performanceTime: performance.now() });
+  context.getOutputTimestamp = slow;
+  window.player = new Player(sound, { context });
+  await context.resume();
+  await new Promise((resolve) => setTimeout(resolve, 1000 * latencyS + 100)); // its clock begins at 0
+  await player.start();
+}"""
+
+
+async def test_through_a_loudspeaker_that_is_slower_than_frames_come_ahead_it_is_heard_later(
+    here: tuple[World, FakeSessions, Tab],
+) -> None:
+    w, sessions, tab = here
+    w.shards.space(HALL)
+    await tab.page.evaluate(LISTEN, [SESSION, "pcm"])
+    await tab.page.evaluate("player.stop()")
+    sessions.put(running(sessions.states[SESSION]))
+    await tab.page.evaluate(SLOW, [SESSION, 0.5])
+    await tab.wait(f"() => Math.abs(({PEAK})() - 432) < 30")
+    assert 300 < await tab.page.evaluate("player.stats.behindMs") < 1500
+    await tab.page.evaluate("player.stop().then(() => player.start())")
+    assert await tab.page.evaluate("player.stats.behindMs") == 0
+    assert not tab.errors
+
+
 async def test_auto_is_opus_where_both_have_it_and_pcm_where_the_server_has_no_encoder(
     here: tuple[World, FakeSessions, Tab], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -279,11 +279,12 @@ export class Stage {
     await player?.stop();
   }
 
-  /** @param {{lost: number, underruns: number}} stats */
-  played({ lost, underruns }) {
+  /** @param {{lost: number, underruns: number, behindMs: number}} stats */
+  played({ lost, underruns, behindMs }) {
     const gaps = Math.max(lost, underruns); // what came late at the very beginning is none
     const how = gaps ? `with ${gaps === 1 ? "one gap" : `${gaps} gaps`} so far` : "without a gap";
-    const words = this.desk.client.state === "ready" ? `Heard here, ${how}.` : "Nothing comes from the server now.";
+    const late = behindMs ? ` The loudspeaker is slow: it is heard ${(behindMs / 1000).toFixed(1)} s after the others.` : "";
+    const words = this.desk.client.state === "ready" ? `Heard here, ${how}.${late}` : "Nothing comes from the server now.";
     if ($("heard").textContent !== words) $("heard").textContent = words;
   }
 

@@ -6,7 +6,9 @@
  *     button.onclick = () => player.start();     // browsers let nothing sound before a gesture
  *
  * Frames wait in an AudioWorklet for their time. A run (from a discontinuity on) is anchored once to the audio clock and then is
- * as continuous as its samples; where the two clocks have drifted apart by more than `DRIFT_MAX_S`, it is anchored anew.
+ * as continuous as its samples; where the two clocks have drifted apart by more than `DRIFT_MAX_S`, it is anchored anew. Through a
+ * loudspeaker that is slower than frames come ahead of their time (a wireless one) all would be too late: there it is heard later
+ * than by others, by `stats.behindMs`.
  *
  * @module
  */
@@ -18,6 +20,11 @@
 const DRIFT_MAX_S = 0.008;
 /** So many frames are looked at before a drift is believed: one second. */
 const DRIFT_FRAMES = 50;
+/** What has been late without a break for so long is late because of the loudspeaker, and not of a moment's hindrance. */
+const SLOW_AFTER_MS = 1000;
+const SLOW_FRAMES = 25;
+/** More than is lacking: the network's jitter. */
+const SPARE_S = 0.06;
 const VOLUME_RAMP_S = 0.03;
 const STATS_EVERY_MS = 1000;
 const FULL_SCALE = 32767;
@@ -36,10 +43,13 @@ export class Player extends EventTarget {
   /** @type {number | null} */ #seq = null;
   #drift = 0;
   #drifted = 0;
+  /** By how much later it is heard than it should be, in seconds. */ #behindS = 0;
+  /** Frames too late without a break: since when (of this page's clock), how many, by how much at most. */
+  #slow = { sinceMs: 0, frames: 0, lackS: 0 };
   #volume;
   #own;
   /** @type {any} */ #timer = null;
-  #counts = { played: 0, lost: 0, late: 0, underruns: 0, bufferedMs: 0 };
+  #counts = { played: 0, lost: 0, late: 0, underruns: 0, bufferedMs: 0, behindMs: 0 };
 
   /**
    * @param {Sound} sound
@@ -57,7 +67,8 @@ export class Player extends EventTarget {
     this.state = "stopped";
   }
 
-  /** Frames played, lost on the way and too late; gaps in what was heard; what waits, in milliseconds. */
+  /** Frames played, lost on the way and too late; gaps in what was heard; what waits, and by how much it is heard later than by
+   * others, in milliseconds. */
   get stats() {
     return { ...this.#counts };
   }
@@ -83,6 +94,7 @@ export class Player extends EventTarget {
     if (this.#node === null) await this.#connect(context);
     await this.#sound.measureClock();
     this.#becomes("playing");
+    this.#behindS = this.#counts.behindMs = 0;
     this.#begin();
     this.#sound.addEventListener("frame", this.#onFrame);
     this.#sound.addEventListener("format", this.#onFormat);
@@ -122,7 +134,17 @@ export class Player extends EventTarget {
 
   #onFrame = (/** @type {any} */ { detail }) => this.#take(detail);
   #onFormat = () => this.#begin();
-  #onLeft = () => void this.stop();
+  #onLeft = () => void this.#fade();
+
+  /** The stream has ended, with what was to sound now still waiting: it fades, as fast as a change of volume. */
+  async #fade() {
+    if (this.#gain !== null) {
+      this.#gain.gain.setTargetAtTime(0, this.#gain.context.currentTime, VOLUME_RAMP_S / 3);
+      await new Promise((resolve) => setTimeout(resolve, 2000 * VOLUME_RAMP_S));
+    }
+    await this.stop();
+    this.volume = this.#volume; // of a context that is not ours, and stays
+  }
 
   /** What comes is a run of its own. */
   #begin() {
@@ -148,14 +170,17 @@ export class Player extends EventTarget {
     const node = this.#node;
     if (context === null || node === null) return;
     const due = this.#dueSample(context, frame);
-    if (due === null) return;
-    const wanted = due - frame.position;
-    if (this.#origin === null) {
-      this.#origin = wanted;
-      this.#drift = this.#drifted = 0;
+    if (due !== null) {
+      const wanted = due - frame.position;
+      if (this.#origin === null) {
+        this.#origin = wanted;
+        this.#drift = this.#drifted = 0;
+      }
+      if (!frame.last) this.#follow(wanted - this.#origin, context.sampleRate);
     }
-    this.#follow(wanted - this.#origin, context.sampleRate);
+    if (this.#origin === null) return; // the fade of a pause comes behind the word of it: it sounds where its run is anchored
     const at = this.#origin + frame.position;
+    this.#keepUp((at + left.length) / context.sampleRate - context.currentTime);
     node.port.postMessage({ type: "frame", at, left, right, last: frame.last }, [left.buffer, right.buffer]);
   }
 
@@ -166,7 +191,24 @@ export class Player extends EventTarget {
     if (format === null) return null;
     const inS = this.#sound.soundsInS((frame.position - format.delay_samples) / format.rate);
     if (inS === null) return null;
-    return Math.round((heardNowS(context) + inS) * context.sampleRate);
+    return Math.round((heardNowS(context) + inS + this.#behindS) * context.sampleRate);
+  }
+
+  /** Later from now on, where each frame comes too late. @param {number} spareS Until this one had to be there. */
+  #keepUp(spareS) {
+    if (spareS > 0) {
+      this.#slow = { sinceMs: performance.now(), frames: 0, lackS: 0 };
+      return;
+    }
+    const slow = this.#slow;
+    if (slow.frames === 0) slow.sinceMs = performance.now();
+    slow.frames += 1;
+    slow.lackS = Math.max(slow.lackS, -spareS);
+    if (slow.frames < SLOW_FRAMES || performance.now() - slow.sinceMs < SLOW_AFTER_MS) return;
+    this.#behindS += slow.lackS + SPARE_S;
+    this.#counts.behindMs = Math.round(this.#behindS * 1000);
+    this.#slow = { sinceMs: 0, frames: 0, lackS: 0 };
+    this.#origin = null;
   }
 
   /** The clocks are this far apart, in samples: anchor anew where that is more than a moment's jitter.
