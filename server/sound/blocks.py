@@ -7,7 +7,7 @@ the recipe becomes another, one frame is a ramp.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, Protocol
 
 import numpy as np
@@ -38,8 +38,24 @@ class Payload(NamedTuple):
     spectrum: Spectrum | None
 
 
+def seen(recipe: Recipe, codec: Codec, frames: Sequence[int], since: int) -> list[Payload]:
+    """Spectra of what sounds before each of these frames, in payloads without sound. Before frame ``since`` it is silent."""
+    return [
+        Payload(frame, 0, b"", spectrum(_before(recipe, codec, frame, WINDOW, since), codec.rate)) for frame in frames
+    ]
+
+
+def _before(recipe: Recipe, codec: Codec, frame: int, count: int, since: int) -> Samples:
+    """So many samples before a frame; what was before frame ``since`` did not sound, or long ago."""
+    start = frame * codec.frame_samples - count
+    samples = render(recipe, start, count, codec.rate)
+    samples[: max(0, since * codec.frame_samples - start)] = 0
+    return samples
+
+
 class Renderer:
-    """See the module. The first frame it makes is ``first``; ``before`` is the recipe that sounded up to there, if any did."""
+    """See the module. The first frame it makes is ``first``; ``before`` is the recipe that sounded up to there, if any did.
+    ``since``: the frame at which the session began, or went on."""
 
     def __init__(
         self,
@@ -50,10 +66,11 @@ class Renderer:
         end: int,
         *,
         before: Recipe | None = None,
+        since: int = 0,
     ) -> None:
         self.next, self.end, self._first = first, end, first
         self._recipe, self._codec, self._before = recipe, codec, before
-        self._make = make
+        self._make, self._since = make, since
         self._encoder: Encoder | None = None
         self._fresh = True
         self._heard: Samples = np.zeros((0, 2), dtype=np.float32)
@@ -75,7 +92,7 @@ class Renderer:
             wanted = measured and index % SPECTRUM_EVERY == 0
             is_last = index == self.end - 1 or (last and number == count - 1)
             frame = samples[number * size : (number + 1) * size]
-            found = self._measured(first, samples[: number * size]) if wanted else None
+            found = self._measured(samples[: number * size]) if wanted else None
             payloads.append(Payload(index, flags | LAST * is_last, self._encode(frame), found))
             flags = 0
         self._heard = np.concatenate((self._heard, samples))[-WINDOW:]
@@ -94,12 +111,11 @@ class Renderer:
             samples[:size] *= rising(size)
         return samples
 
-    def _measured(self, first: int, since: Samples) -> Spectrum:
-        """Of the samples before a frame: those that this run made, and where it began lately what is before them."""
+    def _measured(self, since: Samples) -> Spectrum:
+        """Of the samples before a frame: those that this run made, and where it began lately what sounded before them."""
         heard = np.concatenate((self._heard, since))[-WINDOW:]
         if (missing := WINDOW - len(heard)) > 0:
-            begins = first * self._codec.frame_samples - len(self._heard)
-            earlier = render(self._recipe, begins - missing, missing, self._codec.rate)
+            earlier = _before(self._before or self._recipe, self._codec, self._first, missing, self._since)
             heard = np.concatenate((earlier, heard))
         return spectrum(heard, self._codec.rate)
 

@@ -12,8 +12,9 @@ Rejected: a task a playout. Whatever a push changes would have to find it at one
 
 from __future__ import annotations
 
+from bisect import insort
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
@@ -22,7 +23,7 @@ import orjson
 from actors.audio.recipe import Recipe
 from actors.audio_session.replies import AudioSession
 from actors.runtime.entity import LATEST
-from server.sound.blocks import Encoder, Payload, Renderer
+from server.sound.blocks import SPECTRUM_EVERY, Encoder, Payload, Renderer, seen
 from server.sound.frames import DISCONTINUITY, FRAMES_PER_S, Codec, pack
 from server.sound.pace import AHEAD_S, Pace
 from server.ws.outbox import Outbox, scatter
@@ -86,8 +87,8 @@ class Playout:
         """A listener more."""
         first_to_look = spectrum and not any(self.listeners.values())
         self.listeners[outbox] = spectrum
-        if first_to_look and self._pace is not None:
-            self._begin(self._pace, self._next, instead_of=self._recipe)  # what waits was not measured
+        if first_to_look:
+            self._look_at_what_waits()
 
     def remove(self, outbox: Outbox) -> bool:
         """A listener less; True where that was the last."""
@@ -118,7 +119,8 @@ class Playout:
             self._begin(pace, self._next, instead_of=earlier)
 
     def fade(self, recipe: Recipe | None = None) -> None:
-        """The session stands, or is no more: one frame of what sounds (None: as it was told last), and that is the last."""
+        """The session stands, or is no more: one frame of what sounds (None: as it was told last), and that is the last. Who
+        listens now gets it, though they may be gone when it is rendered."""
         pace, recipe, index, silent = self._pace, recipe or self._recipe, self._next, self._broken
         if pace is None or recipe is None:
             return
@@ -128,11 +130,11 @@ class Playout:
         self._disarm()
         if silent or index >= pace.end or not self.listeners:
             return
-        tail = Renderer(recipe, self.codec, self._make, index, index + 1, before=recipe)
+        tail, heard_by = Renderer(recipe, self.codec, self._make, index, index + 1, before=recipe), dict(self.listeners)
 
         def faded(payloads: list[Payload] | None) -> None:
             if self._pace is None and payloads:
-                self._send(payloads[0])
+                self._send(payloads[0], heard_by)
                 self._broken = True
 
         self._works.render(lambda: tail.block(1, measured=False, last=True), faded)
@@ -146,7 +148,13 @@ class Playout:
         self._pace, self._next, self._broken = pace, first, not began
         self._ready.clear()
         self._renderer = Renderer(
-            self._recipe, self.codec, self._make, first, pace.end, before=instead_of if began else None
+            self._recipe,
+            self.codec,
+            self._make,
+            first,
+            pace.end,
+            before=instead_of if began else None,
+            since=pace.first,
         )
         self._fill(FIRST_FRAMES)
         self._arm()
@@ -169,6 +177,26 @@ class Playout:
                 self._fill(FIRST_FRAMES)
 
         self._works.render(lambda: renderer.block(count, measured=measured), rendered)
+
+    def _look_at_what_waits(self) -> None:
+        """What was rendered while nobody looked is measured beside; the frames stay as they are, and nobody hears of it."""
+        pace, recipe = self._pace, self._recipe
+        frames = [payload.frame for payload in self._ready if payload.frame % SPECTRUM_EVERY == 0]
+        if pace is None or recipe is None or not frames:
+            return
+
+        def measured(payloads: list[Payload] | None) -> None:
+            if self._pace is pace and self._recipe is recipe:
+                for payload in payloads or ():
+                    self._see(pace, payload)
+                self._tick()
+
+        self._works.render(lambda: seen(recipe, self.codec, frames, pace.first), measured)
+
+    def _see(self, pace: Pace, payload: Payload) -> None:
+        """A spectrum is shown when what it measures sounds."""
+        if payload.spectrum is not None and (at_s := pace.sounds_at(payload.frame)) > self._works.now():
+            insort(self._spectra, (at_s, payload.frame, self._spelled(payload, at_s)))
 
     def _rendered(self, payloads: list[Payload] | None) -> None:
         if payloads is None:
@@ -194,9 +222,7 @@ class Playout:
             payload = self._ready.popleft()
             self._send(payload)
             self._next = payload.frame + 1
-            if payload.spectrum is not None:
-                at_s = pace.sounds_at(payload.frame)
-                self._spectra.append((at_s, payload.frame, self._spelled(payload, at_s)))
+            self._see(pace, payload)
         while self._spectra and self._spectra[0][0] <= now:
             self._push_spectrum(self._spectra.popleft()[2])
         self._fill(BLOCK_FRAMES)
@@ -210,13 +236,14 @@ class Playout:
         early = self._next > pace.first and pace.due_at(self._next) > now + _JUMP_S
         return late or early
 
-    def _send(self, payload: Payload) -> None:
+    def _send(self, payload: Payload, heard_by: Collection[Outbox] | None = None) -> None:
+        heard_by = self.listeners if heard_by is None else heard_by
         flags = payload.flags | (DISCONTINUITY if self._broken else 0)
         position = payload.frame * self.codec.frame_samples
         frame = binary_frame(pack(self.codec, self.number, self._seq, position, flags, payload.data))
         self._seq, self._broken = self._seq + 1, False
-        self.sent += len(self.listeners)
-        self.dropped += scatter(self.listeners, frame)
+        self.sent += len(heard_by)
+        self.dropped += scatter(heard_by, frame)
 
     def _spelled(self, payload: Payload, at_s: float) -> bytes:
         """The push of a spectrum, as a frame."""

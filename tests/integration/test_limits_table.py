@@ -34,7 +34,7 @@ LIMITS: dict[str, Callable[[], Awaitable[None]]] = {}
 
 MORE_THAN_MAY_BE = "unit/test_eustress_entity.py::test_what_is_more_than_may_be_is_refused_and_changes_nothing"
 ELSEWHERE = {
-    "playouts": "integration/test_ws_audio_fake.py::test_a_gateway_that_renders_enough_says_so_before_it_asks",
+    "playouts": "integration/test_ws_audio_fake.py::test_who_would_hear_what_there_is_no_room_for_is_refused_and_follows_nothing",
     "audio_renders": "integration/test_http_vajra_audio_fake.py"
     "::test_a_client_that_leaves_ends_the_rendering_and_gives_its_place_back",
     "audio_sessions": "integration/test_http_vajra_sessions_fake.py::test_so_many_sessions_are_kept_and_one_that_goes_makes_room",

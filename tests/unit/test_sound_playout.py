@@ -99,6 +99,20 @@ def test_a_pause_fades_out_in_one_frame_and_a_resume_fades_in_where_it_was(w: Wo
     assert abs(heard(again)[0]).max() < 1e-3
 
 
+def test_who_is_sent_away_as_a_session_ends_gets_its_fade_all_the_same(w: World) -> None:
+    """Of a deleted session nobody is a listener any more when the last frame is rendered."""
+    playout, ear = playing(w)
+    w.run(2)
+    sent = len(ear.frames)
+    playout.fade()
+    assert playout.remove(ear.outbox)
+    w.run(1)
+    ((_, last),) = ear.frames[sent:]
+    assert (last.last, last.position) == (True, sent * 882)
+    assert np.abs(heard(last)[:10] - expected(last)[:10]).max() < 1e-3
+    assert np.abs(heard(last)[-10:]).max() < 1e-3
+
+
 def test_another_recipe_is_crossfaded_at_the_next_frame_without_a_step(w: World) -> None:
     playout, ear = playing(w)
     w.run(2)
@@ -246,6 +260,46 @@ def test_who_wants_spectra_later_waits_no_second_and_the_sound_goes_on(w: World)
     assert eye.said[0][0] <= 2.35
     assert [frame.position for _, frame in ear.frames] == [number * 882 for number in range(len(ear.frames))]
     assert all(np.abs(heard(frame) - expected(frame)).max() <= STEP for _, frame in ear.frames)
+
+
+@pytest.mark.parametrize("name", ["pcm", "opus"])
+def test_who_wants_spectra_later_changes_nothing_of_what_the_others_hear(w: World, name: Name) -> None:
+    playout, ear = playing(w, name)
+    other = World()
+    _, alone = playing(other, name)
+    w.run(2)
+    eye = Ear(w)
+    playout.add(eye.outbox, spectrum=True)
+    w.run(2)
+    other.run(4)
+    assert ear.frames == alone.frames
+    assert [push["position_s"] for _, push in eye.said] == pytest.approx([2.0 + n / 10 for n in range(18)])
+
+
+def test_a_spectrum_has_nothing_of_what_did_not_sound_before_a_session_went_on(w: World) -> None:
+    playout, ear = playing(w, spectrum=True)
+    w.run(2)
+    playout.told(session("paused", at_s=None, position_s=1.7))
+    w.run(3)
+    ear.said.clear()
+    playout.told(session(at_s=5.5, position_s=1.7))
+    w.run(1)
+    levels = {round(push["position_s"], 1): push["amplitudes"] for _, push in ear.said}
+    assert levels[1.7] == []
+    assert 0 < levels[1.8][0] < 0.45  # half of the window
+    assert levels[1.9][:2] == pytest.approx([0.5, 0.5], rel=0.01)
+
+
+def test_a_spectrum_right_behind_a_change_is_of_what_sounded_before_it(w: World) -> None:
+    playout, ear = playing(w, spectrum=True)
+    w.run(2)
+    sent = len(ear.frames)
+    playout.told(session(recipe=OTHER))
+    w.run(1)
+    pushes = {round(push["position_s"] * 50): push["frequencies"] for _, push in ear.said}
+    first = next(frame for frame in sorted(pushes) if frame >= sent)
+    assert any(abs(peak - 435.915) < 2 for peak in pushes[first]), "half of the window was before the change"
+    assert pushes[first + 10][:1] == pytest.approx([528], abs=0.1)
 
 
 # --- Opus ------------------------------------------------------------------------------------------------------------
