@@ -31,7 +31,9 @@ SECURITY: Final = {
 """``no-store`` unless the handler says otherwise: an answer of the API may be personal."""
 HSTS: Final = "max-age=31536000"
 """A year, as browsers' own lists want it. Other names below the host are not ours to speak for."""
-EXPOSED: Final = "X-Request-ID, Retry-After, ETag, Location, Content-Disposition, WWW-Authenticate"
+EXPOSED: Final = (
+    "X-Request-ID, Retry-After, ETag, Location, Content-Disposition, WWW-Authenticate, Accept-Ranges, Content-Range"
+)
 METHODS: Final = "GET, HEAD, POST, PUT, PATCH, DELETE"
 REQUEST_HEADERS: Final = "Authorization, Content-Type, Idempotency-Key, X-Request-ID, If-None-Match"
 PREFLIGHT_LIFE_S: Final = 600

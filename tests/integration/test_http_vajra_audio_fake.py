@@ -353,3 +353,17 @@ async def test_a_layer_that_cannot_sound_is_refused_at_its_field(
 async def test_layers_that_are_no_json_are_refused(http: httpx.AsyncClient) -> None:
     assert refused(await http.get(f"{AUDIO}/render?layers=%5B")) == (422, "layers")
     assert refused(await http.get(f"{AUDIO}/render", params={"layers": "[" * 2_000})) == (422, "layers")
+
+
+async def test_a_list_that_nobody_takes_gives_its_place_back(w: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vajra_rendering, "STALL_S", 0.2)
+    host, port = w.http.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port), limit=1_024)
+    body = b'{"type": "binaural", "duration": 10}'  # some 15 MB: more than the kernel keeps for a client
+    head = f"POST {AUDIO}/generate HTTP/1.1\r\nHost: {host}:{port}\r\nAuthorization: Bearer t\r\n"
+    writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+    places = places_of(w.gateway).short
+    await until(lambda: places.taken == 1)
+    assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+    await until(lambda: places.taken == 0)
+    writer.close()
