@@ -19,7 +19,8 @@ LISTEN = """async ([session, codec]) => {
   sound.addEventListener("event", ({ detail }) => said.push(detail.body.status));
   sound.addEventListener("spectrum", ({ detail }) => { window.seen = detail; });
   sound.addEventListener("format", () => said.push("format"));
-  sound.addEventListener("frame", ({ detail }) => { window.last = detail; });
+  window.came = 0;
+  sound.addEventListener("frame", ({ detail }) => { window.last = detail; came += 1; });
   window.player = new Player(sound, { volume: 1 });
   await player.start();
   return [sound.state.status, sound.format, sound.codec];
@@ -72,6 +73,7 @@ async def test_a_player_plays_the_tone_without_a_click_through_a_pause_and_a_cut
 
     sessions.put(paused(sessions.states[SESSION]))
     await tab.wait("said.includes('paused') && last.last")
+    await tab.wait("player.stats.played + player.stats.late === came")  # its fade too, which comes behind the word of it
     at = sessions.states[SESSION].timeline.position_s
     assert await tab.page.evaluate("sound.positionS()") == pytest.approx(at)
     await tab.wait(f"() => ({PEAK})() === null")
