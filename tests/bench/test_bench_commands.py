@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import orjson
+import pytest
 from harness import SANGHA, RunningServer
 
 
@@ -19,11 +20,12 @@ async def bench(*arguments: str) -> dict[str, Any]:
     return figures
 
 
+@pytest.mark.timeout(300)
 async def test_a_running_server_is_measured_by_each_bench() -> None:
     async with RunningServer(SANGHA_LAB="1") as server:
         there = ("--data-dir", str(server.data_dir))
         talk = await bench(
-            "fanout", "--rooms", "3", "--members", "4", "--rate", "5", "--seconds", "2", "--data-dir", there[1]
+            "fanout", "--rooms", "3", "--members", "4", "--rate", "5", "--seconds", "1", "--data-dir", there[1]
         )
         assert talk["delivered_of_expected"] > 0.9
         assert talk["cpu_s_per_million"] > 0
@@ -34,9 +36,12 @@ async def test_a_running_server_is_measured_by_each_bench() -> None:
         assert killed["recovered_spaces"] == 3
         assert killed["acknowledged"] > 0
         assert (killed["lost"], killed["doubled"]) == (0, 0)
-        heard = await bench("listen", "--listeners", "6", "--sessions", "2", "--seconds", "1", *there)
-        assert heard["frames"] > 100
+        load = ("--beside", "--rooms", "2", "--members", "2", "--rate", "5")
+        listeners = ("--listeners", "6", "--sessions", "2", "--processes", "2")
+        heard = await bench("listen", *listeners, *load, "--seconds", "1", *there)
         assert (heard["listeners"], heard["sessions"]) == (6, 2)
+        assert min(heard["frames"], heard["beside_frames"]) > 100
+        assert heard["fanout_sent"] > 0
         await the_lake_is_measured("eustress", *there)
 
 
