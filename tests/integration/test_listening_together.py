@@ -1,41 +1,32 @@
-"""A whole server: all in a space hear its session's samples at the same moment, within 20 ms, also who comes late."""
+"""A whole server: all in a space hear its session's samples at the same moment, within 20 ms, also who comes late and listens in
+a process of its own, with a clock offset of its own."""
 
 from __future__ import annotations
 
 import asyncio
-import time
+import json
+import sys
+from asyncio.subprocess import PIPE
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import httpx
+import listening_child
 import numpy as np
 import pytest
 from harness import RunningServer
+from listening_child import Heard, heard
 
 from actors.audio.recipe import Recipe
 from actors.audio.render import render
 from actors.runtime.codec import from_wire
 from actors.runtime.errors import NotFound
 from server.client import Client, register
-from server.client_sound import Listening, SoundFrame
+from server.client_sound import Listening
 
 WITHIN_S = 0.020
-Heard = tuple[SoundFrame, float]
-"""A frame, and when it is to sound by this machine's clock, as a client knows that from its pings."""
-
-
-async def heard(sound: Listening, seconds: float) -> dict[int, Heard]:
-    """Frames by position."""
-    found: dict[int, Heard] = {}
-    loop, first = asyncio.get_running_loop(), None
-    async for frame in sound:
-        due = sound.due_s(frame)
-        if due is not None:
-            first = frame.position if first is None else first
-            found[frame.position] = frame, time.time() + due - loop.time()
-            if frame.position - first >= seconds * frame.rate:
-                break
-    return found
+CHILD = Path(listening_child.__file__)
 
 
 async def test_listeners_of_a_shared_session_hear_it_together_and_strangers_not_at_all() -> None:
@@ -43,8 +34,8 @@ async def test_listeners_of_a_shared_session_hear_it_together_and_strangers_not_
         people = [
             await register(server.url, f"{n}@example.org", "correct horse battery") for n in ("ana", "ben", "eve")
         ]
-        ana, ben, eve, late = (Client(server.url, token=people[n]["token"]) for n in (0, 1, 2, 1))
-        async with ana, ben, eve, late:
+        ana, ben, eve = (Client(server.url, token=each["token"]) for each in people)
+        async with ana, ben, eve:
             space = await ana.create_space("Circle", purpose="sound", access_level="open")
             async with ana.join(space["id"]), ben.join(space["id"]):
                 fields = {"audio_type": "binaural", "frequencies": [432.0], "duration": 60, "space": space["id"]}
@@ -54,7 +45,7 @@ async def test_listeners_of_a_shared_session_hear_it_together_and_strangers_not_
                         pass
                 async with ana.listen(session) as first, ben.listen(session) as second:
                     await post(server, people[0]["token"], f"{session}/start")
-                    await listen(first, second, late)
+                    await listen(first, second, server.url, people[1]["token"])
 
 
 async def post(server: RunningServer, token: str, path: str, body: Any = None) -> Any:
@@ -64,23 +55,32 @@ async def post(server: RunningServer, token: str, path: str, body: Any = None) -
     return answer.json()
 
 
-async def listen(first: Listening, second: Listening, late: Client) -> None:
+async def listen(first: Listening, second: Listening, url: str, token: str) -> None:
     one, two = await asyncio.gather(heard(first, 1.0), heard(second, 1.0))
-    async with late.listen(first.session) as third:
-        four, three = await asyncio.gather(heard(first, 1.0), heard(third, 0.5))
+    late = await asyncio.create_subprocess_exec(sys.executable, CHILD, url, token, first.session, "0.6", stdout=PIPE)
+    ended = asyncio.create_task(late.communicate())
+    four: dict[int, Heard] = {}
+    while not ended.done():
+        four |= await heard(first, 0.2)
+    three = {int(position): told for position, told in json.loads(ended.result()[0]).items()}
     anchor_s = datetime.fromisoformat(first.state["timeline"]["anchor_at"]).timestamp()
-    agree(one, two, anchor_s)
-    agree(four, three, anchor_s)
+    agree(moments(one), moments(two), anchor_s)
+    agree(moments(four), {position: moment for position, (_, moment) in three.items()}, anchor_s)
     recipe = from_wire(Recipe, first.state["recipe"])
-    for frame, _ in [*one.values(), *three.values()]:
+    for frame, _ in one.values():
         assert np.abs(frame.samples() - render(recipe, frame.position, 882)).max() < 1e-4
+    both = sorted(four.keys() & three.keys())[1:]  # its first fades in, where it is the first of its gateway
+    assert all(four[position][0].payload.hex() == three[position][0] for position in both)
 
 
-def agree(one: dict[int, Heard], other: dict[int, Heard], anchor_s: float) -> None:
+def moments(heard_: dict[int, Heard]) -> dict[int, float]:
+    return {position: moment for position, (_, moment) in heard_.items()}
+
+
+def agree(one: dict[int, float], other: dict[int, float], anchor_s: float) -> None:
     """What both heard, they hear at one moment, which is the timeline's (server and clients are one machine, with one clock)."""
     both = one.keys() & other.keys()
     assert len(both) >= 20
     for position in both:
-        moments = [heard_[position][1] for heard_ in (one, other)]
-        assert abs(moments[0] - moments[1]) < WITHIN_S
-        assert all(abs(moment - (anchor_s + position / 44_100)) < WITHIN_S for moment in moments)
+        assert abs(one[position] - other[position]) < WITHIN_S
+        assert all(abs(each[position] - (anchor_s + position / 44_100)) < WITHIN_S for each in (one, other))
