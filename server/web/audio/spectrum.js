@@ -87,6 +87,7 @@ export class Spectrum {
     context.font = `12px ${color("--sans") || "sans-serif"}`;
     this.scale(width, floor, color("--line"), color("--muted"));
     this.bars(width, floor, color("--second"));
+    context.strokeStyle = color("--sunken");
     this.labels(width, floor, color("--accent"), color("--ink"));
   }
 
@@ -136,6 +137,8 @@ export class Spectrum {
       const left = Math.min(Math.max(2, x - wide / 2), width - wide - 2);
       if (left < free) continue;
       context.fillStyle = text;
+      context.lineWidth = 4; // a bar that still falls may stand behind it
+      context.strokeText(words, left, y - DOT - 3);
       context.fillText(words, left, y - DOT - 3);
       free = left + wide + 8;
     }
