@@ -6,27 +6,25 @@ writes it down where it changes something.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
 from msgspec import UNSET, UnsetType, structs
 
 from actors.audio.presets import Defaults, Sound
-from actors.audio.replies import Obeyed
 from actors.audio.timeline import Timeline
 from actors.audio_session import commands as c
 from actors.audio_session import events as e
 from actors.audio_session import showing
 from actors.audio_session.sound import changed, made, softened, stretched, without_the_past
-from actors.audio_session.state import END, GUEST, ORDER, SessionState, current, ends_at, evolve, lead, position
+from actors.audio_session.state import SessionState, current, evolve, lead, position
 from actors.runtime.codec import invalid
-from actors.runtime.entity import EVERYTHING, AlarmFired, Attached, Context, Decision, EffectDone, Tick
+from actors.runtime.entity import EVERYTHING, Context, Decision
 from actors.runtime.errors import Conflict, Forbidden, NotFound, TooLarge, Unauthenticated
 
 METADATA_BYTES: Final = 16 * 1024
 """As JSON: as much as a message may have."""
-EARLY: Final = timedelta(seconds=5)
 _SAID: Final = ("name", "intention", "metadata")
 """What an update changes of a session and nothing hears."""
 
@@ -146,7 +144,7 @@ def _sound(command: c.CreateSession) -> Sound:
 def update(defaults: Defaults, state: SessionState, command: c.UpdateSession, context: Context) -> Decision:
     """What is given changes; then the status, where one is given."""
     session = _own(state, context)
-    events = _until_now(state, session)
+    events = until_now(state, session)
     after = _updated(session, command, defaults, context.now)
     if after != session:
         after = structs.replace(after, updated_at=context.now)
@@ -198,7 +196,7 @@ def start(defaults: Defaults, state: SessionState, command: c.Start, context: Co
 def pause(state: SessionState, command: c.Pause, context: Context) -> Decision:
     """It stands."""
     session = _own(state, context)
-    events = _until_now(state, session)
+    events = until_now(state, session)
     return _became(state, [*events, _paused(session, context.now)], context)
 
 
@@ -209,7 +207,7 @@ def stop(state: SessionState, command: c.Stop, context: Context) -> Decision:
 
 def _turn(defaults: Defaults, state: SessionState, status: c.Status, context: Context) -> Decision:
     session = _own(state, context)
-    events = _until_now(state, session)
+    events = until_now(state, session)
     if not _is(session, status):
         events.append(_turned(session, status, defaults, context.now))
     return _became(state, events, context)
@@ -270,7 +268,7 @@ def _stopped(session: e.Session, now: datetime) -> e.Stopped:
 def share(state: SessionState, command: c.Share, context: Context) -> Decision:
     """With another space, or with nobody: who listened as a member listens no longer."""
     session = _own(state, context)
-    events = _until_now(state, session)
+    events = until_now(state, session)
     if session.space == command.space:
         return _became(state, events, context)
     after = structs.replace(session, space=command.space, updated_at=context.now)
@@ -283,10 +281,11 @@ def delete(state: SessionState, command: c.Delete, context: Context) -> Decision
     """Nothing is left of it but that its id was used. The owner's, or the server's own where the owner is gone."""
     if context.caller is not None:
         _own(state, context)
-    return Decision(reply={"status": "deleted"}) if state.session is None else _deleted()
+    return Decision(reply={"status": "deleted"}) if state.session is None else deleted()
 
 
-def _deleted() -> Decision:
+def deleted() -> Decision:
+    """It is no more, nor is anything of it in the journal."""
     return Decision(
         events=(e.Deleted(),), reply={"status": "deleted"}, unsubscribe="all", forget=EVERYTHING, revises=True
     )
@@ -306,83 +305,7 @@ def listen(state: SessionState, command: c.Listen, context: Context) -> Decision
     return Decision(reply=showing.shown(state, context.now), subscribe=True)
 
 
-# What the runtime tells
-
-
-def signal(state: SessionState, signal: Any, context: Context) -> Decision:
-    """An alarm (it may come twice), what the device answered, who began to follow."""
-    session, now = state.session, context.now
-    if isinstance(signal, EffectDone):
-        return Decision(events=_answered(state, signal.id, _refusal(signal), now))
-    if isinstance(signal, Attached):
-        return _attached(state, signal)
-    if isinstance(signal, AlarmFired) and signal.name == GUEST:
-        over = session is not None and session.expires_at is not None and session.expires_at <= now
-        return _deleted() if over else Decision()
-    if isinstance(signal, Tick) or (isinstance(signal, AlarmFired) and signal.name in (END, ORDER)):
-        return _due(state, now)
-    return Decision()
-
-
-def _attached(state: SessionState, signal: Attached) -> Decision:
-    """Whoever was let in, or came back with their gateway, while the sharing ended hears no more. (That somebody left the space
-    that it is shared with is for the gateways to find out.)"""
-    session = state.session
-    if session is None or session.space is not None:
-        return Decision()
-    others = {each.practitioner for each in signal.sessions} - {session.owner}
-    return Decision(unsubscribe=sorted(others)) if others else Decision()
-
-
-def _due(state: SessionState, now: datetime) -> Decision:
-    """What time has brought: the end, and that the device is silent by itself. Where storage's clock is ahead of ours an alarm
-    comes early, by milliseconds that nobody should wait a second for."""
-    events: list[e.SessionEvent] = []
-    order, session, ahead = state.order, state.session, []
-    if order is not None and order.silences and state.sounds_until is not None:
-        if state.sounds_until <= now:
-            events += _answered(state, order.effect, None, now)
-        else:
-            ahead.append(state.sounds_until - now)
-    if session is not None and (end := ends_at(session)) is not None:
-        if end <= now:
-            after = _folded(state, events, now)
-            assert after.session is not None
-            events += _until_now(after, current(after.session, now))
-        else:
-            ahead.append(end - now)
-    soon = [each.total_seconds() for each in ahead if each < EARLY]
-    return Decision(events=events, tick_after_s=min(soon, default=None))
-
-
-def _refusal(done: EffectDone) -> str | None:
-    """Why the device does not do it, in words."""
-    if done.error is not None:
-        return _WORDS.get(done.error, done.error.replace("_", " "))
-    return msgspec.json.decode(done.reply or b"{}", type=Obeyed).refused
-
-
-_WORDS: Final = {
-    "full": "it has no room for one more voice",
-    "not_found": "there is no such device",
-    "forbidden": "it is not the owner's to play on",
-    "internal": "something went wrong there",
-}
-
-
-def _answered(state: SessionState, effect: str, error: str | None, now: datetime) -> list[e.SessionEvent]:
-    """The device's answer, with the session where that changed what is said of it."""
-    if state.order is None or state.order.effect != effect:
-        return []
-    session = state.session
-    if session is None or session.device_error == error:
-        return [e.DeviceAnswered(effect=effect, error=error)]
-    after = structs.replace(session, device_error=error)
-    heard = showing.elapsed(after, now)
-    return [e.DeviceAnswered(effect=effect, error=error, session=after, elapsed_time=heard)]
-
-
-def _until_now(state: SessionState, session: e.Session) -> list[e.SessionEvent]:
+def until_now(state: SessionState, session: e.Session) -> list[e.SessionEvent]:
     """That it was completed, where that is so and is not written yet."""
     if state.session == session:
         return []
@@ -390,10 +313,11 @@ def _until_now(state: SessionState, session: e.Session) -> list[e.SessionEvent]:
 
 
 def _became(state: SessionState, events: list[e.SessionEvent], context: Context) -> Decision:
-    return Decision(events=events, reply=showing.shown(_folded(state, events, context.now), context.now))
+    return Decision(events=events, reply=showing.shown(folded(state, events, context.now), context.now))
 
 
-def _folded(state: SessionState, events: list[e.SessionEvent], now: datetime) -> SessionState:
+def folded(state: SessionState, events: list[e.SessionEvent], now: datetime) -> SessionState:
+    """What they lead to."""
     for event in events:
         state = evolve(state, event, now)
     return state

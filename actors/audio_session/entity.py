@@ -22,7 +22,7 @@ from msgspec import structs
 
 from actors.audio.presets import Defaults
 from actors.audio_session import commands as c
-from actors.audio_session import conduct, showing
+from actors.audio_session import conduct, showing, signals
 from actors.audio_session import events as e
 from actors.audio_session.state import SessionState, agenda, codec, evolve
 from actors.runtime.codec import Kept
@@ -77,7 +77,7 @@ class AudioSessionKind(Kept):
         """What the command does. Raises SanghaError."""
         state = conduct.within(state, self._most)
         if isinstance(command, SIGNALS):
-            decision = conduct.signal(state, command, context)
+            decision = signals.signal(state, command, context)
         else:
             decision = self._decide[type(command)](state, command, context)
         after = context.seq + len(decision.events)
