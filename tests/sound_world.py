@@ -149,9 +149,13 @@ class Recording:
 
     def further(self, seconds: float) -> Samples:
         """The samples of so many seconds from now on."""
-        start = len(self.samples)
-        count = round(seconds * RATE)
-        return self.until(lambda samples: len(samples) >= start + count, "more samples")[start : start + count]
+        with self._grew:
+            start = len(self._bytes) // 8
+            end = start + round(seconds * RATE)
+            if not self._grew.wait_for(lambda: len(self._bytes) // 8 >= end, READY_S + seconds):
+                raise TimeoutError(f"no {seconds:g} s more")
+            part = bytes(self._bytes[8 * start : 8 * end])
+        return np.frombuffer(part, dtype="<f4").reshape(-1, 2)
 
 
 def level_db(samples: Samples) -> NDArray[np.float64]:

@@ -52,7 +52,10 @@ async def topology(request: web.Request) -> web.Response:
         raise Unauthenticated("the admin token is required")
     if gateway.topology is None:
         raise ActorUnavailable("this gateway knows no coordinator")
-    return json_response(await gateway.topology())
+    try:
+        return json_response(await gateway.topology())
+    except LookupError as away:  # of placement's: it is busy, or on its way to another node
+        raise ActorUnavailable("the coordinator does not answer; try again") from away
 
 
 OPERATIONS: Final = (

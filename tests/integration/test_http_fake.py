@@ -337,3 +337,10 @@ async def test_the_topology_is_for_the_admin_token_only(w: World, http: httpx.As
     assert (await http.get("/api/admin/topology")).status_code == 401
     right = await http.get("/api/admin/topology", headers={"Authorization": "Bearer secret"})
     assert right.json() == {"server": {}}
+
+    async def silent() -> dict[str, Any]:
+        raise LookupError("coordinator does not answer")
+
+    w.gateway.topology = silent
+    away = await http.get("/api/admin/topology", headers={"Authorization": "Bearer secret"})
+    assert (away.status_code, away.json()["code"]) == (503, "actor_unavailable")
