@@ -275,9 +275,9 @@ async def shared(page: Page) -> None:
     await page.get_by_label("Where it sounds").select_option("both")
     await make(page, "chord", "10", "Together", **{"Frequencies, Hz": CHORD})
     await page.get_by_label("Heard together with").select_option("Friday circle")
-    await page.get_by_role("button", name="Share").click()
+    await page.get_by_role("button", name="Share", exact=True).click()
     await expect(page.locator("#stage-says")).to_contain_text("shared with Friday circle")
-    await page.get_by_role("button", name="Start").click()
+    await page.get_by_role("button", name="Start", exact=True).click()
     await expect(page.locator("#there")).to_contain_text("On the server’s sound device")
     await page.wait_for_function(HEARD)
 
@@ -287,7 +287,7 @@ async def joined(page: Page) -> None:
     await page.reload()
     await page.get_by_label("Whose").select_option("Friday circle")
     await page.get_by_role("button", name="Together").click()
-    await expect(page.get_by_role("button", name="Stop")).to_be_hidden()  # that is the owner's
+    await expect(page.get_by_role("button", name="Stop", exact=True)).to_be_hidden()  # that is the owner's
     await page.get_by_role("button", name="Listen here").click()
     await page.wait_for_function(HEARD)
     assert await violations(page) == []
@@ -295,8 +295,8 @@ async def joined(page: Page) -> None:
 
 async def gone(owner: Page, guest: Page) -> None:
     """The owner deletes it, which ends it for who listens."""
-    await owner.get_by_role("button", name="Stop").click()
-    await owner.get_by_role("button", name="Delete").click()
+    await owner.get_by_role("button", name="Stop", exact=True).click()
+    await owner.get_by_role("button", name="Delete", exact=True).click()
     await expect(owner.get_by_role("button", name="Delete for good?")).to_be_focused()
     await owner.keyboard.press("Enter")
     await expect(owner.get_by_role("heading", level=2, name="Nothing sounds")).to_be_focused()
