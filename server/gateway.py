@@ -429,10 +429,15 @@ class Gateway:
         }
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run beside; kept until done."""
+        """Run beside; kept until done. What fails is logged then: nobody awaits it."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._spawned)
+
+    def _spawned(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (failure := task.exception()) is not None:
+            log.error("a task failed", exc_info=failure)
 
     def later(self, delay_s: float, act: Callable[[], None]) -> None:
         """Call once, later."""

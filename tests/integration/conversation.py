@@ -31,8 +31,8 @@ from harness import RunningServer
 from server.ws import examples
 from server.ws.examples import Step, Told, message_of
 
-ENVIRONMENT = {"SANGHA_RITUAL_FUEL": str(10**11)}
-"""For the ritual that is slow enough to be ended while it runs."""
+ENVIRONMENT = {"SANGHA_RITUAL_FUEL": str(10**11), "SANGHA_PLAYOUTS": "1"}
+"""For the ritual that is slow enough to be ended while it runs; for the session that nobody can hear beside another."""
 HEARD_S = 60.0
 RETRY_S = 0.25
 
