@@ -15,9 +15,11 @@ import tempfile
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 import pytest
 from harness import RunningServer, runs, until
@@ -116,6 +118,10 @@ class Cluster:
 
         return str(await until(told, f"the node of {space}", 60))
 
+    async def is_on(self, space: str, node: str) -> bool:
+        """Whether the coordinator has seen a space there."""
+        return await self.node_of(space) == node
+
     async def spaces(self, client: Client) -> dict[str, str]:
         """A new open space on each node, by node."""
         found: dict[str, str] = {}
@@ -147,15 +153,35 @@ async def cluster() -> AsyncIterator[Cluster]:
         stack.push_async_callback(head.stop)
         address = re.search(r"--address='([\d.]+:\d+)'", await head.started())
         assert address is not None
-        second = RayNode(home, "second", re.sub(r"\S+:6379", address[1], worker_command), environment)
+        joins = re.sub(r"\S+:6379", address[1], worker_command)
+        second = RayNode(home, "second", f"""{joins} --resources '{{"sangha_audio": 1}}'""", environment)
         stack.push_async_callback(second.stop)
         await second.started()
-        server = RunningServer(SANGHA_PLACEMENT_SPACE="shared:4", **auth)
+        server = RunningServer(SANGHA_PLACEMENT_SPACE="shared:4", SANGHA_LOCAL_USER="1", **auth)
         server.arguments += ["--ray-address", address[1]]
         async with server:
             yield Cluster([head, second], server)
     left = head.left() + second.left()
     assert not left, f"processes outlive their node: {left}"
+
+
+async def sounds_on(server: RunningServer) -> str:
+    """The node of the sound device's actor, once it has told where it is."""
+
+    async def told() -> str | None:
+        try:
+            status = await server.status()
+        except httpx.HTTPStatusError:
+            return None  # its coordinator is busy
+        alive = {node["id"] for node in status["nodes"] if node["alive"]}
+        return next((s["node"] for s in status["shards"] if s["kind"] == "audio" and s["node"] in alive), None)
+
+    return str(await until(told, "the sound device's actor", 90))
+
+
+async def plays_on(server: RunningServer, node: str) -> bool:
+    """Whether the sound device's actor is there."""
+    return await sounds_on(server) == node
 
 
 async def meet(ana: Client, bo: Client, spaces: list[str], stack: AsyncExitStack) -> list[tuple[Stream, Stream]]:
@@ -207,6 +233,11 @@ async def test_what_was_acknowledged_on_a_lost_node_is_there_on_the_other(cluste
     status = await cluster.settled()
     second = cluster.nodes[1]
     async with Client(server.url, guest="Ana") as ana, Client(server.url, guest="Bo") as bo, AsyncExitStack() as stack:
+        http = await stack.enter_async_context(httpx.AsyncClient(base_url=f"{server.url}/api/v1", timeout=60))
+        session = {"name": "on a node", "intention": "peace", "duration": 600, "hardware_enabled": True}
+        made = (await http.post("/sessions/create", json=session)).json()["session_id"]
+        assert (await http.post(f"/sessions/{made}/start")).status_code == 200
+        assert await sounds_on(server) != status["gateways"][0]["node"], "it is where a node says that it has sound"
         spaces = await cluster.spaces(ana)
         streams = await meet(ana, bo, list(spaces.values()), stack)
         for hers, _ in streams:
@@ -223,6 +254,12 @@ async def test_what_was_acknowledged_on_a_lost_node_is_there_on_the_other(cluste
             events = [event async for event in ana.history(f"space:{space}")]
             assert [event["offset"] for event in events] == list(range(1, len(events) + 1))
             assert [event["body"] for event in events if event["event"] == "message"] == ["before", "after"]
-        alive = {node["id"] for node in (await server.status())["nodes"] if node["alive"]}
-        assert {await cluster.node_of(space) for space in spaces.values()} == alive
+        left = status["gateways"][0]["node"]
+        for space in spaces.values():
+            await until(partial(cluster.is_on, space, left), f"{space} on the node that is left", 60)
+        await until(
+            partial(plays_on, server, left), "the sound device's actor there: what plays wakes it, nobody asked", 60
+        )
+        device = (await http.get("/audio/status")).json()["device"]
+        assert (device["present"], len(device["voices"])) == (False, 1), device
     assert await server.stop() == 0
