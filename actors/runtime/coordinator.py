@@ -112,7 +112,8 @@ class Watcher:
             status = await self._actors.call(name, "ping", timeout_s=PROBE_S)
         except Restarting:
             watch.away(self._clock())
-            if self._bound(_kind(name)) and watch.silent(self._clock()) is Do.KILL:  # the node that Ray waits for is away
+            if self._bound(_kind(name)) and watch.silent(self._clock()) is Do.KILL:
+                # the node that Ray waits for is away
                 await self._replace(name, None)
                 watch.killed(self._clock())
             return

@@ -73,7 +73,7 @@ async def test_a_player_plays_the_tone_without_a_click_through_a_pause_and_a_cut
 
     sessions.put(paused(sessions.states[SESSION]))
     await tab.wait("said.includes('paused') && last.last")
-    await tab.wait("player.stats.played + player.stats.late === came")  # its fade too, which comes behind the word of it
+    await tab.wait("player.stats.played + player.stats.late === came")  # its fade too, behind the word of it
     at = sessions.states[SESSION].timeline.position_s
     assert await tab.page.evaluate("sound.positionS()") == pytest.approx(at)
     await tab.wait(f"() => ({PEAK})() === null")
