@@ -6,16 +6,20 @@ shared with is the space's to say, and found out here. Everything raises ``Sangh
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import time
 import uuid
 import weakref
 from typing import TYPE_CHECKING, Final
 
+import msgspec
 import orjson
 
+from actors.audio import commands as audio
 from actors.audio_session import commands as c
 from actors.runtime.entity import Address, Caller
-from actors.runtime.errors import Forbidden, Full, NotFound
+from actors.runtime.errors import Forbidden, Full, NotFound, SanghaError
 from actors.runtime.wire import Refused
 from actors.space import commands as space
 from server.limits import RateLimit
@@ -25,13 +29,26 @@ from server.ws import protocol
 if TYPE_CHECKING:
     from server.gateway import Gateway
 
+log = logging.getLogger(__name__)
+
 KIND: Final = "audio_session"
 CREATES_PER_MINUTE: Final = 60
 """Of one practitioner; what is deleted at once would else be created without end."""
 CHANGES_PER_MINUTE: Final = 240
 """Of one practitioner: four a second, as a finger moves a slider. To pause, to stop and to delete is always allowed."""
+DEVICE_WAIT_S: Final = 8.0
 _GET: Final = c.encode(c.GetSession())
+_LOOK: Final = audio.encode(audio.GetDevice())
 _SPACE: Final = space.encode(space.GetSpace())
+
+
+class _Device(msgspec.Struct):
+    """What of a session says where it sounds."""
+
+    device: str | None = None
+
+
+_device_of: Final = msgspec.json.Decoder(_Device).decode
 
 
 def session_id_of(operation: str) -> str:
@@ -44,12 +61,28 @@ async def ask_session(
 ) -> bytes:
     """A session's answer, as JSON. Raises RateLimited, NotFound, and Forbidden where a member of its space would change it."""
     _rates_of(gateway).take(caller.practitioner, command)
+    if isinstance(command, c.Start):
+        await _wake_device(gateway, caller, session)
     try:
         return await ask_entity(gateway, Address(KIND, session), c.encode(command), caller, operation)
     except NotFound:
         if await as_member(gateway, caller, session) is not None:
             raise Forbidden("only its owner may change a session") from None
         raise
+
+
+async def _wake_device(gateway: Gateway, caller: Caller, session: str) -> None:
+    """The device's actor, which takes seconds to begin, is there before the session starts, whose beginning would else be lost.
+    Whatever hinders it, the session starts all the same, and says then what the device says."""
+    answer = await gateway.ask(Address(KIND, session), _GET, caller)
+    device = None if isinstance(answer, Refused) else _device_of(answer.body).device
+    if device is None:
+        return
+    try:
+        async with asyncio.timeout(DEVICE_WAIT_S):
+            await gateway.ask(Address("audio", device), _LOOK)
+    except (SanghaError, TimeoutError) as away:
+        log.info("a session starts without its sound device: %s", away or "it does not answer")
 
 
 async def session_seen(gateway: Gateway, caller: Caller, session: str) -> bytes:

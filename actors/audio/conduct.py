@@ -25,7 +25,9 @@ from actors.runtime.errors import BadRequest, Forbidden, Full
 from actors.runtime.operations import split
 
 START_LEAD: Final = timedelta(seconds=0.5)
-"""What is played at once begins so much later, so that its beginning is heard: a device has to be opened, and is filled ahead."""
+"""What is played at once begins so much later, so that its beginning is heard: a device is filled ahead."""
+OPENING: Final = timedelta(seconds=1.5)
+"""And so much more where it has to be opened first: 1.4 s, seen with PulseAudio."""
 PARTIALS_MAX: Final = 704
 """Sines that a device plays at once: 64 bowls of 11 modes, a third of what a core can do."""
 OWNER_VOICES_MAX: Final = 16
@@ -142,7 +144,7 @@ def play(state: DeviceVoices, command: c.Play, context: Context) -> Decision:
 
 def _recipe_voice(command: c.Play, owner: str, context: Context) -> e.Voice:
     now = context.now
-    timeline = _at_once(now) if command.timeline is UNSET else command.timeline
+    timeline = _at_once(context) if command.timeline is UNSET else command.timeline
     return e.Voice(
         id=command.voice,
         owner=owner,
@@ -155,7 +157,7 @@ def _recipe_voice(command: c.Play, owner: str, context: Context) -> e.Voice:
 
 def play_samples(state: DeviceVoices, command: c.PlaySamples, context: Context) -> Decision:
     """Samples sound."""
-    owner, timeline, frame = practitioner(context), _at_once(context.now), 2 * command.channels
+    owner, timeline, frame = practitioner(context), _at_once(context), 2 * command.channels
     if len(command.samples) % frame:
         raise invalid("samples", f"of {frame} bytes each")
     if len(command.samples) > frame * c.SAMPLES_MAX:
@@ -171,8 +173,10 @@ def play_samples(state: DeviceVoices, command: c.PlaySamples, context: Context) 
     return _of_caller(state, voice, context)
 
 
-def _at_once(now: datetime) -> Timeline:
-    return Timeline(anchor_at=now + START_LEAD)
+def _at_once(context: Context) -> Timeline:
+    report = context.live
+    ready = report is not None and report.latency_s is not None  # it is open
+    return Timeline(anchor_at=context.now + START_LEAD + (timedelta() if ready else OPENING))
 
 
 def _end_of(timeline: Timeline, duration_s: float, now: datetime) -> datetime:

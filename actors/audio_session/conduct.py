@@ -18,7 +18,7 @@ from actors.audio_session import commands as c
 from actors.audio_session import events as e
 from actors.audio_session import showing
 from actors.audio_session.sound import changed, made, softened, stretched, without_the_past
-from actors.audio_session.state import SessionState, current, evolve, lead, position
+from actors.audio_session.state import SessionState, current, evolve, lead, position, start_lead
 from actors.runtime.codec import invalid
 from actors.runtime.entity import EVERYTHING, Context, Decision
 from actors.runtime.errors import Conflict, Forbidden, NotFound, TooLarge, Unauthenticated
@@ -230,7 +230,7 @@ def _turned(session: e.Session, status: c.Status, defaults: Defaults, now: datet
 
 
 def _started(session: e.Session, defaults: Defaults, now: datetime) -> e.Started:
-    begins = now + lead(session)
+    begins = now + start_lead(session)
     if session.status == "paused":
         timeline = Timeline(position_s=session.timeline.position_s, anchor_at=begins)
         recipe = without_the_past(session.recipe, timeline.position_s)

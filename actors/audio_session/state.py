@@ -27,6 +27,8 @@ LEAD_S: Final = 0.3
 """From a start, or a change of sound, to when it is heard: longer than what lies ready ahead in a player."""
 SHARED_LEAD_S: Final = 1.5
 """Where a space listens: by then the farthest of them has it."""
+DEVICE_LEAD_S: Final = 2.0
+"""To a start on a sound device, which has to be opened first: 1.4 s the first time, seen with PulseAudio."""
 
 
 class Playing(Struct, frozen=True, kw_only=True):
@@ -76,6 +78,11 @@ codec: Final[Codec[SessionState]] = Codec(SessionState, e.FORMAT)
 def lead(session: e.Session) -> timedelta:
     """How far ahead it begins to sound."""
     return timedelta(seconds=LEAD_S if session.space is None else SHARED_LEAD_S)
+
+
+def start_lead(session: e.Session) -> timedelta:
+    """How far ahead it begins to run."""
+    return lead(session) if session.device is None else max(lead(session), timedelta(seconds=DEVICE_LEAD_S))
 
 
 def position(session: e.Session, now: datetime) -> float:

@@ -14,7 +14,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from actors.audio import commands as c
-from actors.audio.conduct import KEPT, NOT_THE_OPERATOR, OWNER_VOICES_MAX, PARTIALS_MAX, SAMPLED_MAX, START_LEAD
+from actors.audio.conduct import (
+    KEPT,
+    NOT_THE_OPERATOR,
+    OPENING,
+    OWNER_VOICES_MAX,
+    PARTIALS_MAX,
+    SAMPLED_MAX,
+    START_LEAD,
+)
 from actors.audio.entity import END, TABLE, AudioKind
 from actors.audio.events import VoiceBegan, VoicesEnded
 from actors.audio.recipe import Binaural, Bowl, Chord, Recipe, Sine
@@ -32,7 +40,10 @@ BOWLS = Recipe(voices=tuple(Bowl(frequency=100 + n) for n in range(16)), duratio
 
 
 def device() -> Driver:
-    return Driver(AudioKind(), "default")
+    """One that is open."""
+    driver = Driver(AudioKind(), "default")
+    driver.do(c.Report(present=True, status="plays", latency_s=0.1))
+    return driver
 
 
 def play(n: int = 1, recipe: Recipe = TONE, **more: Any) -> c.Play:
@@ -63,6 +74,13 @@ def test_what_is_played_begins_a_little_later_and_has_an_owner_and_an_end() -> N
     assert voice.owner == ALICE.practitioner
     assert voice.timeline == Timeline(anchor_at=BEGIN + START_LEAD)
     assert voice.ends_at == alarm(driver) == BEGIN + START_LEAD + timedelta(seconds=10)
+
+
+def test_what_is_played_on_a_device_that_has_to_be_opened_begins_later_still() -> None:
+    driver = device()
+    driver.do(c.Report(present=True, status="is there"))
+    (voice,) = driver.reply(play(), ALICE).voices
+    assert voice.timeline == Timeline(anchor_at=BEGIN + START_LEAD + OPENING)
 
 
 def test_at_its_end_it_is_gone_also_before_the_alarm() -> None:
@@ -319,7 +337,7 @@ def test_an_account_that_ends_leaves_no_voice_and_no_row() -> None:
 
 
 def test_what_the_player_reports_is_shown_and_not_kept() -> None:
-    driver = device()
+    driver = Driver(AudioKind(), "default")
     assert not seen(driver).present
     assert seen(driver).status == "a sound device is looked for"
     report = c.Report(

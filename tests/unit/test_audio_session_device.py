@@ -12,7 +12,7 @@ from sessions import OWNER, made, order, seen
 from actors.audio import commands as audio
 from actors.audio.replies import Obeyed
 from actors.audio_session import commands as c
-from actors.audio_session.state import END, LEAD_S, ORDER
+from actors.audio_session.state import DEVICE_LEAD_S, END, ORDER
 from actors.runtime.entity import Agenda, AlarmFired, EffectDone, Tick
 
 
@@ -93,7 +93,7 @@ def test_an_order_is_not_repeated_for_longer_than_it_matters() -> None:
     driver.do(c.UpdateSession(duration=30), OWNER)
     driver.do(EffectDone(id=order(driver)[0], reply=b"{}"))
     driver.do(EffectDone(id=order(driver)[0], reply=b"{}"))
-    end = driver.now + timedelta(seconds=30 + LEAD_S)
+    end = driver.now + timedelta(seconds=30 + DEVICE_LEAD_S)
     driver.wait(5)
     driver.do(c.Stop(), OWNER)
     id_, _ = order(driver)
@@ -119,12 +119,17 @@ def test_what_is_to_be_silent_is_told_so_after_the_session_is_gone_too() -> None
     assert driver.kind.agenda(driver.state) == Agenda()
 
 
+def test_a_session_on_a_device_begins_when_that_can_be_open() -> None:
+    driver = made(device="default")
+    assert driver.reply(c.Start(), OWNER).timeline.anchor_at == driver.now + timedelta(seconds=DEVICE_LEAD_S)
+
+
 def test_a_session_that_is_shorter_than_what_the_device_knows_of_it_silences_the_device() -> None:
     driver = made(device="default", duration=100)
     driver.do(c.Start(), OWNER)
     driver.do(EffectDone(id=order(driver)[0], reply=b"{}"))
     driver.do(c.UpdateSession(duration=10), OWNER)
-    driver.wait(11)
+    driver.wait(10 + DEVICE_LEAD_S)
     driver.do(AlarmFired(name=END))
     assert isinstance(order(driver)[1], audio.Stop)
 
