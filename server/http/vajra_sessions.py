@@ -325,8 +325,8 @@ OPERATIONS: Final = (
         "start",
         start_session,
         "Start an audio session",
-        "It runs from `timeline.anchor_at` on, 0.3 s ahead (1.5 s where shared with a space), so that all who listen begin"
-        " together. A paused one goes on, one that ended begins anew, of one that runs nothing changes.",
+        "It runs from `timeline.anchor_at` on, 0.3 s ahead (1.5 s where shared with a space, 2 s on a sound device), so that all"
+        " who listen begin together. A paused one goes on, one that ended begins anew, of one that runs nothing changes.",
         examples=(Example(name="start_audio_session", path=_HERE), Example(name="start_vajra_session", path=_THERE)),
     ),
     Operation(
