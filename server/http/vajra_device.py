@@ -321,6 +321,7 @@ OPERATIONS: Final = (
         " of the type `application/json` has no body, as Vajra.Stream's own client sends it.",
         tag=TAG,
         body=StopBody,
+        body_optional=True,
         reply=Stopped,
         errors=(*ENTITY, _NONE, "conflict", "forbidden"),
         examples=(Example(name="audio_stop", body={}),),

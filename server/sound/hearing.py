@@ -302,24 +302,26 @@ class Ear:
             self._looking = True
             self._let_go(now)
             self._gateway.spawn(self._look_in_turn())
-        sounding = self._sounding(now)
+        sessions = self._newest()
+        sounding = self._sounding(sessions, now)
         if not sounding:
             if not self._busy:
-                self._show(now)
+                self._show(now, sessions)
         elif not self._busy and asyncio.get_running_loop().time() >= self._rests_until:
             self._busy = True
-            self._gateway.spawn(self._measure(sounding, now))
+            self._gateway.spawn(self._measure(sounding, sessions, now))
         return bool(sounding)
 
     async def _look_in_turn(self) -> None:
         async with self._hearing.looking:
             await self._look()
 
-    def _sounding(self, now: datetime) -> list[AudioSession]:
-        """What is heard: the newest, as long as the thread can bear it."""
+    @staticmethod
+    def _sounding(sessions: Sequence[AudioSession], now: datetime) -> list[AudioSession]:
+        """Which of them are heard: the newest, as long as the thread can bear it."""
         found: list[AudioSession] = []
         room = HEARD_PARTIALS
-        for session in self._newest():
+        for session in sessions:
             if len(found) == HEARD_MAX:
                 break
             if sounds(session, now) and (cost := partials(session.recipe)) <= room:
@@ -327,11 +329,12 @@ class Ear:
                 found.append(session)
         return found
 
-    async def _measure(self, sounding: Sequence[AudioSession], now: datetime) -> None:
+    async def _measure(self, sounding: Sequence[AudioSession], sessions: Sequence[AudioSession], now: datetime) -> None:
+        """Show what sounds with the sessions as they were then: one that was stopped meanwhile is shown at the next tick."""
         try:
             found, took_s = await self._hearing.measure(sounding, now)
             self._rests_until = asyncio.get_running_loop().time() + took_s * (self._hearing.sounding - 1)
-            self._show(now, found)
+            self._show(now, sessions, found)
         except Exception:  # nobody waits for this task; the next tick tries again
             log.exception("a spectrum could not be measured")
         finally:
@@ -343,9 +346,9 @@ class Ear:
             self._sessions.values(), key=lambda each: (each.owner == self.owner, each.created_at), reverse=True
         )
 
-    def _show(self, now: datetime, sounding: Sounding = SILENCE) -> None:
+    def _show(self, now: datetime, sessions: Sequence[AudioSession], sounding: Sounding = SILENCE) -> None:
         sounding = with_peaks(sounding, self._hearing.device.heard_by(self.owner))
-        moment = Moment(now, self._newest(), sounding, self._status())
+        moment = Moment(now, sessions, sounding, self._status())
         for listener in list(self._listeners):
             listener.show(moment)
 

@@ -290,12 +290,18 @@ async def test_garbage_stays_the_native_dialects_where_nobody_named_another() ->
         assert await client.closed() == 4001
 
 
+def _changes(w: SoundWorld) -> list[type]:
+    """Without the looks at the session and at what it sounds on."""
+    return [type(each) for each in w.shards.commands if isinstance(each, (c.Start, c.Stop))]
+
+
 async def test_sessions_are_started_and_stopped_in_the_order_of_the_words(w: SoundWorld) -> None:
     w.shards.session(SESSION, LOCAL, **TONE)
     async with w.socket() as client:
         for word in ("start_session", "stop_session", "start_session"):
             await client.send(type=word, session_id=SESSION)
-        await until(lambda: [type(each) for each in w.shards.commands[-3:]] == [c.Start, c.Stop, c.Start])
+        await until(lambda: len(_changes(w)) == 3)
+        assert _changes(w) == [c.Start, c.Stop, c.Start]
         assert w.shards.sessions[SESSION].state.session.status == "running"
 
 

@@ -65,7 +65,9 @@ class World:
         self._news = threading.Condition()
 
     def devices(self) -> list[Device]:
-        self.looks += 1
+        with self._news:
+            self.looks += 1
+            self._news.notify_all()
         if self.wrong is not None:
             raise self.wrong
         return [CARD]
@@ -81,7 +83,7 @@ class World:
             self._news.notify_all()
 
     def until(self, found: Callable[[], bool]) -> None:
-        """Looked at whenever something is reported."""
+        """Looked at whenever something is reported, and with each look for devices."""
         with self._news:
             assert self._news.wait_for(found, PATIENCE_S), self.reports[-3:]
 
