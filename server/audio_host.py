@@ -111,7 +111,8 @@ class AudioHost(ShardHost):
         assert self.shard is not None
         while True:
             for entity, cell in list(self.shard.cells.items()):
-                if entity not in self.followers and cell.used_at > self._resting.get(entity, float("-inf")):
+                used = cell.used_at > self._resting.get(entity, float("-inf"))
+                if entity not in self.followers and (used or (cell.ready and cell.state.voices)):
                     self._follow(self.shard, entity)
             for entity, follower in list(self.followers.items()):
                 busy = follower.player.busy_since
@@ -150,7 +151,8 @@ class AudioHost(ShardHost):
         follower.end()
         await asyncio.to_thread(follower.player.end)
         assert self.shard is not None
-        self._resting[entity] = self.shard.clock.monotonic()  # whoever uses it after this wakes the player too
+        # Whoever uses it after this wakes the player too, and so does what came while the player went to rest.
+        self._resting[entity] = self.shard.clock.monotonic()
 
     async def drain(self) -> None:
         """Finish what is in flight, and fade out."""

@@ -184,7 +184,7 @@ def _resounded(session: e.Session, sound: Sound, defaults: Defaults, now: dateti
             recipe = was
         else:
             ahead = position(session, now + lead(session)) if session.status == "running" else here
-            recipe = changed(was, recipe.voices, min(ahead, recipe.duration_s))
+            recipe = changed(was, recipe.voices, min(ahead, recipe.duration_s), here)
     return structs.replace(session, sound=sound, recipe=recipe, frequencies=decided.frequencies, notes=decided.notes)
 
 

@@ -29,12 +29,13 @@ def made(sound: presets.Sound, defaults: presets.Defaults) -> presets.Made:
         raise invalid(where, wrong.errors[0].message) from None
 
 
-def changed(recipe: Recipe, voices: Sequence[AnyVoice], at_s: float) -> Recipe:
+def changed(recipe: Recipe, voices: Sequence[AnyVoice], at_s: float, now_s: float) -> Recipe:
     """The recipe with other voices from a position on, as a crossfade (render: what ends fades out in its last ``FADE_S``);
     before it everything stays as it was. A bowl that only becomes louder or softer is not struck anew.
 
     A voice that is in a fade of its own goes through with it first: the change comes after it comes in, and not at all while it
-    goes. What has ended longest ago is forgotten where there is no room.
+    goes. What has ended longest ago is forgotten where there is no room; where there is none even for what still sounds at
+    ``now_s``, the position that is heard now, the change comes at once, as silence until later would be worse.
     """
     if at_s <= 0:
         return structs.replace(recipe, voices=tuple(voices))
@@ -44,8 +45,26 @@ def changed(recipe: Recipe, voices: Sequence[AnyVoice], at_s: float) -> Recipe:
     before = [_until(voice, at_s, recipe.duration_s) for voice in begun]
     after = [each for voice in voices if (each := _from(voice, at_s, recipe.duration_s, struck)) is not None]
     before.sort(key=_ends_s)
-    room = VOICES_MAX - len(after)
-    return structs.replace(recipe, voices=(*(before[-room:] if room else ()), *after))
+    lost = max(0, len(before) + len(after) - VOICES_MAX)
+    if any(_ends_s(each) > now_s for each in before[:lost]):
+        return _switched(recipe, voices, now_s)
+    return structs.replace(recipe, voices=(*before[lost:], *after))
+
+
+def _switched(recipe: Recipe, voices: Sequence[AnyVoice], now_s: float) -> Recipe:
+    """The recipe with other voices from now on: nothing waits for a fade of its own, and of what sounded there fades out what
+    there is room for."""
+    if now_s <= 0:
+        return structs.replace(recipe, voices=tuple(voices))
+    begun = [voice for voice in recipe.voices if voice.begins_s < now_s]
+    struck = {_bowl(each): each.first_strike_s for each in begun if isinstance(each, Bowl) and _ends_s(each) > now_s}
+    after = [each for voice in voices if (each := _at_once(voice, now_s, struck)) is not None]
+    over = min(now_s + FADE_S, float(DURATION_MAX_S))
+    gives_way = [voice for voice in begun if not _goes(voice, over, recipe.duration_s)]
+    before = sorted((voice for voice in begun if _ends_s(voice) <= now_s), key=_ends_s)
+    before += [structs.replace(voice, ends_s=over, fade_out_s=UNSET) for voice in gives_way]
+    lost = max(0, len(before) + len(after) - VOICES_MAX)
+    return structs.replace(recipe, voices=(*before[lost:], *after))
 
 
 def without_the_past(recipe: Recipe, position_s: float) -> Recipe:
@@ -101,9 +120,23 @@ def _from(voice: AnyVoice, at_s: float, duration_s: float, struck: Mapping[Bowl,
     begins = _change_s(voice, at_s)
     if _goes(voice, begins + FADE_S, duration_s):
         return None
-    after = structs.replace(voice, begins_s=begins, fade_in_s=UNSET)
+    return _anew(structs.replace(voice, begins_s=begins, fade_in_s=UNSET), struck)
+
+
+def _anew(voice: AnyVoice, struck: Mapping[Bowl, float]) -> AnyVoice:
+    """A voice that begins in another's place: a bowl that rings already is not struck."""
     first = struck.get(_bowl(voice)) if isinstance(voice, Bowl) else None
-    return after if first is None else structs.replace(after, struck_s=first)
+    return voice if first is None else structs.replace(voice, struck_s=first)
+
+
+def _at_once(voice: AnyVoice, now_s: float, struck: Mapping[Bowl, float]) -> AnyVoice | None:
+    """What comes, from now on, with what is left of its own fade; None where it is over."""
+    if voice.begins_s >= now_s:
+        return voice
+    if _ends_s(voice) <= now_s + FADE_S:
+        return None
+    comes = max(voice.begins_s + _fade(voice.fade_in_s) - now_s, FADE_S)
+    return _anew(structs.replace(voice, begins_s=now_s, fade_in_s=comes), struck)
 
 
 def _change_s(voice: AnyVoice, at_s: float) -> float:

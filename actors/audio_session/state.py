@@ -130,7 +130,7 @@ def _answered(state: SessionState, event: e.DeviceAnswered, at: datetime) -> Ses
 
 def _ordered(state: SessionState, device: str | None, owner: str, at: datetime) -> SessionState:
     """With the next order, where the device should do what it was not told."""
-    wanted, order, until = _wanted(state.session), state.order, state.sounds_until
+    wanted, order, until = _wanted(state.session), state.order, _sounds_until(state)
     waits = order is not None and (order.silences or wanted is not None)
     if device is None or waits or (order is None and wanted == state.told):
         return state
@@ -141,6 +141,14 @@ def _ordered(state: SessionState, device: str | None, owner: str, at: datetime) 
         until = over_at if until is None else max(until, over_at)
     order = Order(number=number, device=device, owner=owner, playing=wanted)
     return structs.replace(state, order=order, orders=number, sounds_until=until)
+
+
+def _sounds_until(state: SessionState) -> datetime | None:
+    """``sounds_until``; of a checkpoint from before there was that, what it follows from."""
+    if state.sounds_until is not None:
+        return state.sounds_until
+    known = (state.told, None if state.order is None else state.order.playing)
+    return max((end for each in known if (end := _over_at(each)) is not None), default=None)
 
 
 def _over_at(playing: Playing | None) -> datetime | None:

@@ -145,3 +145,17 @@ def test_no_tone_outlives_what_ended_it(last: Any) -> None:
     assert isinstance(command, audio.Stop)
     driver.do(EffectDone(id=id_, reply=b"{}"))
     assert driver.kind.agenda(driver.state).effects == {}
+
+
+@pytest.mark.parametrize("answered", [True, False])
+def test_a_checkpoint_from_before_knows_until_when_its_device_sounds(answered: bool) -> None:
+    driver = made(device="default")
+    driver.do(c.Start(), OWNER)
+    if answered:
+        driver.do(EffectDone(id=order(driver)[0], reply=b"{}"))
+    end = driver.now + timedelta(seconds=10 + DEVICE_LEAD_S)
+    driver.state = msgspec.structs.replace(driver.state, sounds_until=None)
+    driver.wait(1)
+    driver.do(c.Stop(), OWNER)
+    assert isinstance(order(driver)[1], audio.Stop)
+    assert driver.kind.agenda(driver.state).alarms == {ORDER: end}

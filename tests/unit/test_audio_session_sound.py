@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sessions import OWNER, RATE, end_alarm, made, seen
 
 from actors.audio.presets import Layer
-from actors.audio.recipe import Bowl, Sine
+from actors.audio.recipe import Bowl, Recipe, Sine
 from actors.audio.render import render
 from actors.audio.values import DURATION_MAX_S, FADE_S, VOICES_MAX
 from actors.audio_session import commands as c
@@ -57,6 +57,28 @@ def test_changes_without_end_keep_the_recipe_within_bounds() -> None:
     assert len(last) == 32
     driver.now = end_alarm(driver) - timedelta(milliseconds=1)
     driver.do(c.UpdateSession(volume=0.1), OWNER)
+    assert driver.replayed() == driver.state
+
+
+@pytest.mark.parametrize(("count", "fade"), [(40, FADE_S), (64, FADE_S), (40, 60.0)])
+def test_a_change_of_more_voices_than_there_is_room_for_leaves_no_gap(count: int, fade: float) -> None:
+    voices = [Sine(frequency=100.0 + n, level=0.01, fade_in_s=fade) for n in range(count)]
+    recipe = changed(Recipe(voices=tuple(voices), duration_s=120), voices, 30 + LEAD_S, 30)
+    assert len(recipe.voices) == VOICES_MAX
+    sounding = [voice.frequency for voice in recipe.voices if voice.begins_s <= 30 and voice.ends_s is None]
+    assert sounding == [voice.frequency for voice in voices]
+    assert np.abs(render(recipe, round(30.1 * RATE), RATE // 10, RATE)).max() > 0
+
+
+def test_two_changes_at_once_of_many_voices_leave_no_gap() -> None:
+    driver = made(frequencies=tuple(100.0 + n for n in range(32)), duration=60)
+    driver.do(c.Start(), OWNER)
+    driver.wait(5 + LEAD_S)
+    driver.do(c.UpdateSession(volume=0.4), OWNER)
+    driver.wait(0.1)
+    recipe = driver.reply(c.UpdateSession(volume=0.3), OWNER).recipe
+    assert len(recipe.voices) == VOICES_MAX
+    assert sum(voice.begins_s <= 5.1 + 1e-3 and voice.ends_s is None for voice in recipe.voices) == 32
     assert driver.replayed() == driver.state
 
 
@@ -165,7 +187,7 @@ def test_a_change_that_was_not_heard_yet_is_replaced() -> None:
 @given(at=st.floats(0, DURATION_MAX_S))
 def test_a_change_leaves_what_was_before_as_it_was(at: float) -> None:
     recipe = seen(made(audio_type="pure_sine", duration=DURATION_MAX_S)).recipe
-    after = changed(recipe, [Sine(frequency=100.0)], at)
+    after = changed(recipe, [Sine(frequency=100.0)], at, at)
     *before, new = after.voices
     if at >= DURATION_MAX_S - 2 * FADE_S:
         assert after == recipe  # it ends by itself
