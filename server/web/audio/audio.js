@@ -164,6 +164,7 @@ class Page {
   end() {
     this.ended = true;
     for (const timer of this.timers) clearTimeout(timer);
+    this.list.end();
     this.stage.end();
     this.desk.end();
   }

@@ -45,6 +45,13 @@ export class List {
     for (const [each, { button }] of this.rows) set(button, "aria-current", each === id ? "true" : null);
   }
 
+  /** Nothing of it is seen any more. */
+  end() {
+    this.rows.clear();
+    put(this.element);
+    this.none.hidden = true;
+  }
+
   /** The time goes on. @param {number} now */
   tick(now) {
     for (const { button, session } of this.rows.values()) {

@@ -29,6 +29,10 @@ export class Spaces {
     const button = /** @type {HTMLButtonElement} */ ($("do-share"));
     const share = () => busy(button, () => shared(choice("share").value || null)).then(() => this.fit());
     button.addEventListener("click", share, { signal });
+    for (const each of ["whose", "share"].map(choice)) {
+      put(each); // what whoever was here before chose
+      delete each.dataset.options;
+    }
     this.show([]);
   }
 

@@ -153,18 +153,27 @@ export class Stage {
   async nothing() {
     this.opening += 1;
     await this.close();
+    this.bare();
+    $("stage-title").focus({ preventScroll: true });
+  }
+
+  /** Nothing is seen of a session. */
+  bare() {
     $("controls").hidden = true;
+    put($("notes"));
     $("stage-title").textContent = "Nothing sounds";
     $("stage-says").textContent = "Make a session, or pick one from the list.";
     document.title = "Sound · Sangha";
     this.visual.show(null);
-    $("stage-title").focus({ preventScroll: true });
   }
 
   end() {
     this.opening += 1;
     this.over.abort();
     this.close();
+    this.session = null; // at once: nothing that comes late is shown
+    this.spaces.about(null);
+    this.bare();
     this.spectrum.end();
   }
 
