@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from actors.runtime.entity import Address
 from actors.runtime.errors import ActorUnavailable, Forbidden, SanghaError
-from server.audio_sessions import KIND, participants
+from server.audio_sessions import KIND, Inside
 from server.rituals import read
 from server.ws import protocol
 
@@ -55,13 +55,13 @@ async def _watch(gateway: Gateway) -> None:
 
 async def end_strangers(gateway: Gateway) -> None:
     """Whoever may no longer listen does not. Raises what may be tried again."""
-    listening = _listening(gateway)
+    listening, inside = _listening(gateway), Inside(gateway)
     pairs = list(listening)
     for start in range(0, len(pairs), ASKED_MAX):
         asked = pairs[start : start + ASKED_MAX]
         for stranger in await read(gateway.queries.audio_strangers(asked)):
             for connection in listening[stranger.session, stranger.practitioner]:
-                if not await _is_let_in(gateway, connection, stranger):
+                if not await _is_let_in(inside, connection, stranger):
                     _end(connection, stranger.session)
 
 
@@ -78,12 +78,13 @@ def _listening(gateway: Gateway) -> Listening:
     return found
 
 
-async def _is_let_in(gateway: Gateway, connection: Connection, stranger: Stranger) -> bool:
-    """Whether the space itself says so, of whom rows cannot: a guest, or who listens to a guest."""
+async def _is_let_in(inside: Inside, connection: Connection, stranger: Stranger) -> bool:
+    """Whether the space itself says so, of whom rows cannot: a guest, or who listens to a guest. Where it does not answer, the
+    next round shows."""
     caller = connection.caller
     if caller is None or stranger.space is None or not (caller.guest or stranger.guest):
         return False
-    return {stranger.practitioner, stranger.owner} <= await participants(gateway, caller, stranger.space)
+    return await inside.has(caller, stranger.space, stranger.practitioner, stranger.owner) is not False
 
 
 def _end(connection: Connection, session: str) -> None:

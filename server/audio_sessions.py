@@ -11,7 +11,8 @@ import logging
 import time
 import uuid
 import weakref
-from typing import TYPE_CHECKING, Final
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import orjson
@@ -123,6 +124,40 @@ async def participants(gateway: Gateway, caller: Caller, space_id: str) -> froze
             return frozenset()
         raise protocol.from_refused(answer)
     return frozenset(person["id"] for person in orjson.loads(answer.body)["participants"])
+
+
+async def still_shared(
+    gateway: Gateway, caller: Caller, space_id: str, rows: Sequence[Mapping[str, Any]]
+) -> list[Mapping[str, Any]]:
+    """Of rows of a space's sessions those whose owner is there: of guests, whose sessions expire, the space says so."""
+    if all(row["expires_at"] is None for row in rows):
+        return list(rows)
+    inside = await participants(gateway, caller, space_id)
+    return [row for row in rows if row["expires_at"] is None or row["owner_id"] in inside]
+
+
+class Inside:
+    """Who participates in spaces, by their own word, for one round of looks: each is asked once, and what it said may be a second
+    old. Who may not see a space learns nothing of it, and neither spoils nor gets what others learn."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._known: dict[str, frozenset[str] | None] = {}
+
+    async def has(self, caller: Caller, space_id: str, *who: str) -> bool | None:
+        """Whether all of them participate; None where the space does not answer."""
+        if space_id not in self._known:
+            try:
+                found = await participants(self._gateway, caller, space_id)
+            except SanghaError as away:
+                log.debug("who is in space %s is not known: %s", space_id, away.message)
+                self._known[space_id] = None
+                return None
+            if not found:
+                return False
+            self._known[space_id] = found
+        found_all = self._known[space_id]
+        return None if found_all is None else found_all.issuperset(who)
 
 
 async def check_participates(gateway: Gateway, caller: Caller, space_id: str) -> None:

@@ -217,7 +217,7 @@ class Queries(Protocol):
         """The prayer wheel of an account that is gone, where it is still there."""
 
     async def audible_sessions(self, practitioner: str, limit: int) -> Any:
-        """Audio sessions that a practitioner may hear and that have not ended, with their space (None: their own)."""
+        """``Audible`` sessions of a practitioner that have not ended."""
 
     async def playing_on(self, device: str) -> Any:
         """Whose voices a sound device has, and of which session each is, if of one."""

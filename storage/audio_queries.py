@@ -32,6 +32,15 @@ class Stranger(NamedTuple):
     space: str | None
 
 
+class Audible(NamedTuple):
+    """A session that a practitioner may hear, and by which open space (None: it is theirs); ``guest``: its owner, where that is
+    a guest, who has no row, and of whom the space has to be asked."""
+
+    session: str
+    space: str | None
+    guest: str | None = None
+
+
 class AudioQueries:
     """The part of ``storage.queries.Queries`` that reads audio sessions."""
 
@@ -46,7 +55,8 @@ class AudioQueries:
         return [self._session(row) for row in rows]
 
     async def audio_sessions_of_space(self, space: str, limit: int, before: str | None = None) -> list[dict[str, Any]]:
-        """The same of those that are shared with a space, whoever's they are."""
+        """The same of those that are shared with a space, whoever's they are: of guests (``expires_at``), the space has to be
+        asked whether they are still there."""
         rows = await self._reader.fetch(statement("queries/audio_sessions_of_space"), space, limit, before)
         return [self._session(row) for row in rows]
 
@@ -82,11 +92,14 @@ class AudioQueries:
         rows = await self._reader.fetch(statement("queries/audio_session_ids"), owner, limit, gone)
         return [str(row["id"]) for row in rows]
 
-    async def audible_sessions(self, practitioner: str, limit: int) -> list[tuple[str, str | None]]:
-        """Ids of sessions that are neither stopped nor completed: theirs (None), and of open spaces (which) that both they and
-        the owner participate in."""
+    async def audible_sessions(self, practitioner: str, limit: int) -> list[Audible]:
+        """Sessions that are neither stopped nor completed: theirs, and of open spaces that both they and the owner participate
+        in."""
         rows = await self._reader.fetch(statement("queries/audible_sessions"), practitioner, limit)
-        return [(str(row["id"]), row["space_id"] and str(row["space_id"])) for row in rows]
+        return [
+            Audible(str(row["id"]), *(found and str(found) for found in (row["space_id"], row["guest_id"])))
+            for row in rows
+        ]
 
     async def playing_on(self, device: str) -> list[tuple[str, str | None]]:
         """Whose voices a sound device has that are not at their end, and of which session each is, if of one."""

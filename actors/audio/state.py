@@ -11,7 +11,7 @@ from msgspec import UNSET, structs
 
 from actors.audio.events import FORMAT, AudioEvent, Ordered, Voice, VoiceBegan, VoicesEnded, VolumeSet
 from actors.audio.recipe import AnyVoice, Binaural, Bowl, Chord, Recipe
-from actors.audio.values import MAX_VOLUME
+from actors.audio.values import FADE_S, MAX_VOLUME
 from actors.runtime.codec import Codec
 from actors.runtime.entity import Struct
 
@@ -68,18 +68,21 @@ def mark_of(operation: str) -> str:
 
 
 def partials(recipe: Recipe | None) -> int:
-    """How many sines sound at once at most: what it costs to play. Samples count as one."""
-    return 1 if recipe is None else round(at_once(recipe, _partials))
+    """How many sines sound at once at most, but for crossfades, which are short: what it costs to play. Samples count as one."""
+    return 1 if recipe is None else round(at_once(recipe, _partials, lap_s=FADE_S))
 
 
-def at_once(recipe: Recipe, weigh: Callable[[AnyVoice], float]) -> float:
-    """The greatest sum of the weights of voices that sound at one time."""
+def at_once(recipe: Recipe, weigh: Callable[[AnyVoice], float], *, lap_s: float = 0.0) -> float:
+    """The greatest sum of the weights of voices that sound at one time. A voice with an end and time for both its fades gives way
+    to those that begin up to ``lap_s`` before that end."""
     changes: list[tuple[float, float]] = []
     for voice in recipe.voices:
         weight = weigh(voice)
         ends = recipe.duration_s if voice.ends_s is None else min(voice.ends_s, recipe.duration_s)
-        if ends > voice.begins_s:
-            changes += [(voice.begins_s, weight), (ends, -weight)]
+        if voice.ends_s is not None and ends - voice.begins_s >= 2 * FADE_S:
+            ends -= lap_s
+        if ends > voice.begins_s:  # to the microsecond: a sum and a difference of the same are not quite alike
+            changes += [(round(voice.begins_s, 6), weight), (round(ends, 6), -weight)]
     most = sounding = 0.0
     for _, change in sorted(changes):  # at one position those that end come first
         sounding += change

@@ -34,9 +34,11 @@ def signal(state: SessionState, signal: Any, context: Context) -> Decision:
 
 
 def _attached(state: SessionState, signal: Attached) -> Decision:
-    """Whoever was let in, or came back with their gateway, while the sharing ended hears no more. (That somebody left the space
-    that it is shared with is for the gateways to find out.)"""
+    """Whoever was let in, or came back with their gateway, while the sharing ended hears no more, and nobody what was
+    deleted. (That somebody left the space that it is shared with is for the gateways to find out.)"""
     session = state.session
+    if state.deleted:
+        return Decision(unsubscribe="all")
     if session is None or session.space is not None:
         return Decision()
     others = {each.practitioner for each in signal.sessions} - {session.owner}

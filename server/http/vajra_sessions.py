@@ -133,8 +133,10 @@ async def _listed(request: web.Request) -> tuple[Sequence[AudioSession], str | N
         status = query.status if isinstance(query.status, str) else None
         rows = await read(gateway.queries.audio_sessions(caller.practitioner, limit + 1, before, status))
     now, most = datetime.now(UTC), gateway.settings.max_volume
-    found = [of_row(row, now, most) for row in rows[:limit]]
-    return found, found[-1].id if len(rows) > limit else None
+    page, after = rows[:limit], rows[limit - 1]["id"] if len(rows) > limit else None
+    if space is not None:
+        page = await sessions.still_shared(gateway, caller, space, page)
+    return [of_row(row, now, most) for row in page], after
 
 
 async def create_session(request: web.Request) -> web.Response:

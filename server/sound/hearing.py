@@ -18,6 +18,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
@@ -35,12 +36,14 @@ from actors.practitioner import commands as practitioner
 from actors.runtime.entity import Address
 from actors.runtime.errors import SanghaError
 from actors.runtime.ports import StoreDown
+from server.audio_sessions import Inside
 from server.sound.follower import Follower
 from server.sound.shared_device import LOOK_EVERY, Plain, SharedDevice
 from server.ws.dialects.vajra import BARS, BARS_HZ, SILENCE, Moment, Sounding
 
 if TYPE_CHECKING:
     from server.gateway import Gateway
+    from storage.audio_queries import Audible
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +83,8 @@ class Hearing:
         self.sounding = 1
         """Ears with something to measure, as of the last tick."""
         self.looking = asyncio.Lock()
+        self.inside = Inside(gateway)
+        """Of a second at most."""
         self.device = SharedDevice(gateway)
 
     def close(self) -> None:
@@ -88,6 +93,8 @@ class Hearing:
 
     def ear(self, owner: str) -> Ear:
         """A practitioner's, which is there from now on."""
+        if not self._ticking:
+            self.inside = Inside(self.gateway)
         ear = self._ears.get(owner)
         if ear is None:
             self._made += 1
@@ -114,6 +121,8 @@ class Hearing:
                 await asyncio.sleep(due - loop.time())
                 self._ticks += 1
                 self._windows = {}
+                if self._ticks % LOOK_EVERY == 0:
+                    self.inside = Inside(self.gateway)
                 now, sounding = datetime.now(UTC), 0
                 self.device.tick(self._ticks, self._ears.keys())
                 for ear in list(self._ears.values()):
@@ -243,10 +252,12 @@ class Ear:
 
     # --- which sessions ----------------------------------------------------------------------------------------------
 
-    async def _look(self) -> None:
+    async def _look(self, *, in_turn: bool = False) -> None:
         """Follow what is new, let go what has ended. Storage that does not answer changes nothing."""
         try:
-            found = dict(await self._gateway.queries.audible_sessions(self.owner, SHOWN_MAX))
+            async with self._hearing.looking if in_turn else nullcontext():
+                rows = await self._gateway.queries.audible_sessions(self.owner, SHOWN_MAX)
+            found = await self._let_in(rows)
             for session, space in found.items():
                 if session not in self._sessions and not self._follower.closing:
                     await self._follow(session, space)
@@ -258,6 +269,17 @@ class Ear:
             log.debug("no new sessions are seen: %s", down)
         finally:
             self._looking = False
+
+    async def _let_in(self, rows: Sequence[Audible]) -> dict[str, str | None]:
+        """The sessions, and their spaces: without those of guests who have left. A space that does not answer changes nothing."""
+        found, inside = {}, self._hearing.inside
+        for session, space, guest in rows:
+            there: bool | None = True
+            if guest is not None and space is not None:
+                there = await inside.has(self._follower.caller, space, guest)
+            if there or (there is None and session in self._sessions):
+                found[session] = space
+        return found
 
     async def _follow(self, session: str, space: str | None) -> None:
         address, listen = Address("audio_session", session), c.Listen(as_member=space)
@@ -301,7 +323,7 @@ class Ear:
         if number % LOOK_EVERY == self._phase and not self._looking:
             self._looking = True
             self._let_go(now)
-            self._gateway.spawn(self._look_in_turn())
+            self._gateway.spawn(self._look(in_turn=True))
         sessions = self._newest()
         sounding = self._sounding(sessions, now)
         if not sounding:
@@ -311,10 +333,6 @@ class Ear:
             self._busy = True
             self._gateway.spawn(self._measure(sounding, sessions, now))
         return bool(sounding)
-
-    async def _look_in_turn(self) -> None:
-        async with self._hearing.looking:
-            await self._look()
 
     @staticmethod
     def _sounding(sessions: Sequence[AudioSession], now: datetime) -> list[AudioSession]:

@@ -264,7 +264,9 @@ def encoder_of(codec: Codec) -> Callable[[], Encoder]:
 
 
 def _is_the_end(message: Following | Pushed | Resynced | Dropped) -> bool:
-    """The session was deleted."""
+    """The session was deleted, now or while nothing was heard of it."""
+    if isinstance(message, Resynced):
+        return message.snapshot is not None and _snapshot(message.snapshot).state is None
     return isinstance(message, Pushed) and bool(message.offset) and _pushed(message.frame).event == "deleted"
 
 

@@ -13,7 +13,7 @@ from backends import PostgresBackend
 from actors.runtime.entity import Upsert
 from actors.runtime.ports import Batch
 from actors.space.departing import member_id
-from storage.audio_queries import Place, Stranger
+from storage.audio_queries import Audible, Place, Stranger
 from storage.queries import Queries
 
 NOW = datetime.now(UTC)
@@ -71,7 +71,9 @@ async def test_own_sessions_and_those_of_ones_spaces_that_have_not_ended(
     spaces = [space(hall), space(left), space(shut, closed=True)]
     everywhere = [member(each, other, participant=True) for each in (left, shut)]
     await put(postgres_backend, *spaces, *mine, *ended, *theirs, *unheard, *here, *away, *everywhere)
-    expected = [(each.values["id"], None) for each in mine] + [(each.values["id"], hall) for each in theirs]
+    expected = [Audible(each.values["id"], None) for each in mine]
+    expected += [Audible(each.values["id"], hall) for each in theirs[:2]]
+    expected.append(Audible(guests.values["id"], hall, guests.values["owner_id"]))
     assert await queries.audible_sessions(me, 100) == expected
     assert await queries.audible_sessions(me, 4) == expected[:4]
     assert await queries.audible_sessions(str(uuid4()), 100) == []

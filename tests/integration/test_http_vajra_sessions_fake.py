@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -334,6 +335,37 @@ async def test_what_is_away_is_said_to_be(w: Sounding, http: httpx.AsyncClient) 
     w.shards.refuse = lambda message: None
     w.queries.down = True
     assert (await refused(http, "GET", "/"))[0] == 503
+
+
+async def test_a_list_of_a_space_has_no_sessions_of_guests_who_left(
+    w: Sounding, http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside: set[str] = {ALICE, BOB}
+
+    async def participants(gateway: Any, caller: Any, space: str) -> frozenset[str]:
+        assert (caller.practitioner, space) == (ALICE, HALL)
+        return frozenset(inside)
+
+    monkeypatch.setattr(audio_sessions, "participants", participants)
+    w.queries.members |= {(HALL, ALICE), (HALL, BOB)}
+    async with client(w, "b") as bob:
+        theirs, others = [await answer(bob, "POST", "/", json=SEED | {"space": HALL}) for _ in range(2)]
+    own = await answer(http, "POST", "/", json=SEED | {"space": HALL})
+    rows = w.queries._rows
+    expires = {theirs["id"]: datetime.now(UTC) + timedelta(hours=1)}
+    w.queries._rows = lambda: [  # type: ignore[method-assign]
+        row | {"expires_at": expires.get(row["id"])} for row in rows()
+    ]
+
+    async def listed(**query: str) -> list[str]:
+        return [each["id"] for each in await answer(http, "GET", "/", params={"space": HALL} | query)]
+
+    assert await listed() == [own["id"], others["id"], theirs["id"]]
+    inside.discard(BOB)
+    assert await listed() == [own["id"], others["id"]]
+    page = await answer(http, "GET", "", params={"space": HALL, "limit": "2"})
+    assert (list(page["sessions"]), page["next"]) == ([own["id"], others["id"]], others["id"])
+    assert await listed(before=page["next"]) == []
 
 
 async def test_of_a_guest_the_space_itself_says_whether_they_participate() -> None:

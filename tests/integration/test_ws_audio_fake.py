@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -17,9 +18,10 @@ from audio_fakes import OTHER, SESSION, FakeSessions, a_session, paused, running
 from gateway_fakes import ALICE, BOB, HALL, Client, World, until
 
 from actors.audio.render import render
-from actors.runtime.errors import SanghaError
+from actors.runtime.entity import Caller
+from actors.runtime.errors import ActorUnavailable, SanghaError
 from actors.runtime.wire import Dropped
-from server import audio_listeners
+from server import audio_listeners, audio_sessions
 from server.audio_listeners import end_strangers
 from server.sound.frames import Frame, unpack
 from server.sound.pcm import from_pcm16
@@ -132,7 +134,7 @@ async def test_of_guests_the_space_itself_says_who_may_go_on_listening(
     async def strangers(listening: Any) -> list[Stranger]:
         return [Stranger(*pair, ALICE, True, HALL) for pair in listening]
 
-    monkeypatch.setattr(audio_listeners, "participants", participants)
+    monkeypatch.setattr(audio_sessions, "participants", participants)
     w.queries.participants.add((HALL, BOB))  # type: ignore[attr-defined]
     sessions.put(msgspec.structs.replace(sessions.states[SESSION], space=HALL))
     async with w.socket() as bob:
@@ -145,6 +147,31 @@ async def test_of_guests_the_space_itself_says_who_may_go_on_listening(
         inside.discard(ALICE)
         await end_strangers(w.gateway)
         assert (await pushed(bob, "left"))["body"] == {"reason": "forbidden"}
+
+
+async def test_a_space_is_asked_once_a_round_and_one_that_does_not_answer_spares_its_own_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[tuple[str, str]] = []
+    ended: list[str] = []
+    who = {id_: SimpleNamespace(caller=Caller(id_)) for id_ in (ALICE, BOB, OTHER)}
+    listening = {(f"{space} {id_}", id_): [who[id_]] for space in ("away", "shut", HALL) for id_ in who}
+
+    async def participants(gateway: Any, caller: Caller, space: str) -> frozenset[str]:
+        asked.append((space, caller.practitioner))
+        if space == "away":
+            raise ActorUnavailable("its shard is away")
+        return frozenset() if caller.practitioner == ALICE else frozenset({BOB, "owner"})  # she may not see it
+
+    async def strangers(pairs: Any) -> list[Stranger]:
+        return [Stranger(*pair, "owner", True, pair[0].split()[0]) for pair in pairs]
+
+    monkeypatch.setattr(audio_sessions, "participants", participants)
+    monkeypatch.setattr(audio_listeners, "_listening", lambda gateway: listening)
+    monkeypatch.setattr(audio_listeners, "_end", lambda connection, session: ended.append(session))
+    await end_strangers(SimpleNamespace(queries=SimpleNamespace(audio_strangers=strangers)))  # type: ignore[arg-type]
+    assert ended == [f"{space} {id_}" for space in ("shut", HALL) for id_ in (ALICE, OTHER)]
+    assert asked == [("away", ALICE), *((space, id_) for space in ("shut", HALL) for id_ in (ALICE, BOB))]
 
 
 async def test_whose_listening_ends_with_the_sharing_is_told(here: Here) -> None:

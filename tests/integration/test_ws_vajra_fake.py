@@ -17,7 +17,8 @@ from vajra_world import SoundWorld, sound_world
 from actors.audio.replies import DeviceState
 from actors.audio_session import commands as c
 from actors.runtime.entity import Caller
-from actors.runtime.errors import ActorUnavailable
+from actors.runtime.errors import ActorUnavailable, SanghaError
+from server import audio_sessions
 from server.local_user import ID as LOCAL
 from server.sound import hearing
 from server.ws import authentication
@@ -383,6 +384,39 @@ async def test_a_session_of_a_space_is_heard_by_its_participants_until_they_leav
         while (await receive(client, "realtime_data"))["active_sessions"]:
             pass
         assert not w.shards.sessions[SESSION].present or w.shards.unfollowed
+
+
+async def test_a_guests_session_is_heard_while_the_space_says_that_the_guest_is_there(
+    w: SoundWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside: frozenset[str] | SanghaError = frozenset({LOCAL})
+    asked: list[str] = []
+
+    async def participants(gateway: Any, caller: Caller, space: str) -> frozenset[str]:
+        asked.append(caller.practitioner)
+        assert space == HALL
+        assert w.gateway.hearing is not None
+        assert not w.gateway.hearing.looking.locked()  # who waits for a shard makes nobody else wait
+        if isinstance(inside, SanghaError):
+            raise inside
+        return inside
+
+    monkeypatch.setattr(audio_sessions, "participants", participants)
+    w.shards.session(SESSION, BOB, **TONE, space=HALL)
+    w.shards.session(OTHER, LOCAL, **TONE)
+    w.queries.guests.add(BOB)
+    w.queries.spaces_of[LOCAL] = (HALL,)
+    async with w.socket("/ws/vajra") as client:
+        assert list((await receive(client, "realtime_data"))["active_sessions"]) == [OTHER]
+        inside = frozenset({LOCAL, BOB})
+        await status_of(client, SESSION, "created")
+        inside, before = ActorUnavailable("its shard is away"), len(asked)
+        await until(lambda: len(asked) > before + 1)
+        assert SESSION in (await receive(client, "realtime_data"))["active_sessions"]
+        inside = frozenset({LOCAL})
+        while SESSION in (await receive(client, "realtime_data"))["active_sessions"]:
+            pass
+    assert set(asked) == {LOCAL}
 
 
 async def test_a_session_is_rendered_once_a_tick_however_many_look(

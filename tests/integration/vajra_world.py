@@ -22,6 +22,7 @@ from actors.runtime.errors import SanghaError
 from actors.runtime.wire import Answer, Ask, Dropped, Following, Pushed, Refused
 from server.gateway import Gateway
 from server.settings import Settings
+from storage.audio_queries import Audible
 
 
 class SoundShards(FakeShards):
@@ -88,10 +89,11 @@ class SoundQueries(FakeQueries):
         super().__init__()
         self.shards = shards
         self.looks = 0
+        self.guests: set[str] = set()
         self.voices: list[tuple[str, str | None]] = []
         """On the sound device: whose, and of which session."""
 
-    async def audible_sessions(self, practitioner: str, limit: int) -> list[tuple[str, str | None]]:
+    async def audible_sessions(self, practitioner: str, limit: int) -> list[Audible]:
         self._check()
         self.looks += 1
         there = [driver.state.session for driver in self.shards.sessions.values() if driver.state.session is not None]
@@ -99,7 +101,12 @@ class SoundQueries(FakeQueries):
         mine = [
             each for each in live if each.owner == practitioner or each.space in self.spaces_of.get(practitioner, ())
         ]
-        return [(self._id(each), None if each.owner == practitioner else each.space) for each in mine][:limit]
+        return [
+            Audible(self._id(each), each.space, each.owner if each.owner in self.guests else None)
+            if each.owner != practitioner
+            else Audible(self._id(each), None)
+            for each in mine
+        ][:limit]
 
     async def audio_session_place(self, session: str) -> Any:
         self._check()

@@ -14,6 +14,7 @@ import pytest
 from playing import ID, STEP, Ear, World, session
 
 from actors.audio.recipe import Chord, Recipe
+from actors.audio.values import FADE_S
 from actors.audio_session.replies import AudioSession
 from actors.runtime.errors import Full, Invalid
 from actors.runtime.wire import Dropped, Pushed, Resynced
@@ -125,6 +126,17 @@ async def test_what_sounds_is_counted_by_its_partials() -> None:
     all_.close()
 
 
+async def test_a_change_of_volume_of_a_large_session_takes_no_second_place() -> None:
+    all_, w = Playouts(64), World()
+    wide = Recipe(voices=(Chord(frequencies=tuple(100.0 + n for n in range(32))),) * 20, duration_s=60)  # 640
+    all_.listen(Ear(w).outbox, named("a", recipe=wide), "pcm", spectrum=False)
+    voices = [msgspec.structs.replace(voice, ends_s=7.3 + FADE_S) for voice in wide.voices]
+    voices += [msgspec.structs.replace(voice, level=0.2, begins_s=7.3) for voice in wide.voices]
+    all_.heard(changed(named("a", recipe=Recipe(voices=tuple(voices), duration_s=60))))
+    assert all_.rendered == 1
+    all_.close()
+
+
 async def test_who_began_where_there_was_no_room_is_told_and_heard_as_soon_as_there_is(all_: Playouts) -> None:
     w = World()
     ears = {name: Ear(w) for name in "abcd"}
@@ -183,5 +195,6 @@ async def test_what_the_shard_says_is_heard() -> None:
     )
     all_.heard(Resynced(ID, 3))
     all_.heard(Dropped(ID, None))
-    assert told == ["paused", "faded", "paused"]
+    all_.heard(Resynced(ID, 4, orjson.dumps({"stream": f"audio_session:{ID}", "offset": 4, "state": None})))
+    assert told == ["paused", "faded", "paused", "faded"]
     all_.close()

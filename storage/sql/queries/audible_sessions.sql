@@ -1,7 +1,9 @@
 -- Audio sessions that are neither stopped nor completed, of $1 (no space) and of the open spaces that both $1 and their owner
--- participate in (a guest has no row): $1's own first, then the newest first. One that ran and is over is completed, though its
--- alarm may still be late.
-SELECT s.id, CASE WHEN s.owner_id <> $1::uuid THEN s.space_id END AS space_id FROM audio_sessions s
+-- participate in (a guest has no row: whether they do, the space has to be asked): $1's own first, then the newest first. One that
+-- ran and is over is completed, though its alarm may still be late.
+SELECT s.id, CASE WHEN s.owner_id <> $1::uuid THEN s.space_id END AS space_id,
+    CASE WHEN s.owner_id <> $1::uuid AND s.expires_at IS NOT NULL THEN s.owner_id END AS guest_id
+FROM audio_sessions s
 WHERE (s.owner_id = $1::uuid
        OR (s.space_id IN (
                SELECT m.space_id FROM space_members m JOIN collective_spaces c ON c.id = m.space_id

@@ -1,5 +1,5 @@
--- Audio sessions that are shared with the open space $1 by those who participate in it (guests have no row, and leave with their
--- sessions), before the session $3, newest first.
+-- Audio sessions that are shared with the open space $1 by those who participate in it (guests, whose sessions expire, have no row:
+-- whether they do, the space has to be asked), before the session $3, newest first.
 SELECT s.* FROM audio_sessions s
 WHERE s.space_id = $1::uuid
     AND EXISTS (SELECT FROM collective_spaces c WHERE c.id = s.space_id AND c.closed_at IS NULL)
