@@ -40,8 +40,10 @@ PLAYS_PER_MINUTE: Final = 60
 """Of one practitioner: a sound of samples is up to 1.8 MB in the journal, as long as it sounds."""
 DEVICES_MAX: Final = 8
 """Devices beside ``default`` that may be begun to play on through one gateway: each is a process of 100 MB."""
+OWN_DEVICES_MAX: Final = 2
+"""Of those by one practitioner, so that there are some for others."""
 SENDING_MAX: Final = 3
-"""Bodies of samples that one gateway takes in at once: with what becomes of them some 150 MB at most."""
+"""Bodies of samples that one gateway takes in at once: with what becomes of them some 200 MB at most."""
 IN_USE_S: Final = float(DURATION_MAX_S)
 """So long after it was last asked for a device counts; nothing sounds longer."""
 _ELSEWHERE: Final = re.compile(r"(?P<node>[0-9a-fA-F.:]{2,45})/(?P<name>.+)")
@@ -82,7 +84,8 @@ class Devices:
 
     def __init__(self, *, lifted: bool) -> None:
         self.places = Places()
-        self._used: dict[str, float] = {}
+        self._used: dict[str, tuple[float, str]] = {}
+        """When it was asked for last, and by whom first."""
         self._cluster: tuple[float, Cluster | None] = (float("-inf"), None)
         self.plays = RateLimit(10**9 if lifted else PLAYS_PER_MINUTE, time.monotonic)
         self._last: OrderedDict[str, Recipe] = OrderedDict()
@@ -114,14 +117,19 @@ class Devices:
             raise NoSound(str(found))
         return found
 
-    def use(self, name: str) -> None:
-        """Something is to sound on a device. Raises Full."""
+    def use(self, name: str, practitioner: str) -> None:
+        """Something of a practitioner's is to sound on a device. Raises Full."""
         now = time.monotonic()
-        self._used = {known: at for known, at in self._used.items() if now - at < IN_USE_S}
-        if name != DEFAULT and name not in self._used and len(self._used) >= DEVICES_MAX:
-            raise Full(f"{DEVICES_MAX} sound devices are in use already")
-        if name != DEFAULT:
-            self._used[name] = now
+        self._used = {known: each for known, each in self._used.items() if now - each[0] < IN_USE_S}
+        if name == DEFAULT:
+            return
+        first = self._used[name][1] if name in self._used else practitioner
+        if name not in self._used:
+            if len(self._used) >= DEVICES_MAX:
+                raise Full(f"{DEVICES_MAX} sound devices are in use already")
+            if sum(by == practitioner for _, by in self._used.values()) >= OWN_DEVICES_MAX:
+                raise Full(f"you began to play on {OWN_DEVICES_MAX} sound devices beside the default one already")
+        self._used[name] = now, first
 
     def uses(self, name: str) -> bool:
         """Whether something was to sound on it lately: the coordinator hears of its actor a little later."""
@@ -172,11 +180,11 @@ def generated(gateway: Gateway) -> Devices:
     return devices_of(gateway)
 
 
-async def check_device(gateway: Gateway, name: str) -> str:
-    """The one name of a device on which something is to sound; its actor has it as its id. Raises NotFound where there is none of
-    that name, Full where too many are in use, ActorUnavailable."""
+async def check_device(gateway: Gateway, name: str, practitioner: str) -> str:
+    """The one name of a device on which something of a practitioner's is to sound; its actor has it as its id. Raises NotFound
+    where there is none of that name, Full where too many are in use, ActorUnavailable."""
     found = await name_of(gateway, name)
-    devices_of(gateway).use(found)
+    devices_of(gateway).use(found, practitioner)
     return found
 
 
@@ -190,12 +198,19 @@ async def name_of(gateway: Gateway, name: str) -> str:
         known = () if cluster is None else cluster.nodes
         if elsewhere["node"] not in known:
             raise NotFound(f"there is no node {elsewhere['node']}")
-        if cluster is None or cluster.here != elsewhere["node"]:
-            return (
-                DEFAULT if cluster and cluster.default == elsewhere["node"] and elsewhere["name"] == DEFAULT else name
-            )
+        if cluster is not None and cluster.here != elsewhere["node"]:
+            return _name_there(name, elsewhere["node"], cluster)
         name = elsewhere["name"]
     return await _name_here(gateway, name, cluster)
+
+
+def _name_there(name: str, node: str, cluster: Cluster) -> str:
+    """Of a device of another node, whose list is not known here: its default one, or one that plays. Raises NotFound."""
+    if name == f"{node}/{DEFAULT}":
+        return DEFAULT if cluster.default == node else name
+    if name in cluster.awake:
+        return name
+    raise NotFound(f"from here only {node}/{DEFAULT} can be begun to play on; another one by a gateway of its own node")
 
 
 async def _name_here(gateway: Gateway, name: str, cluster: Cluster | None) -> str:

@@ -63,11 +63,18 @@ class Stop(Command, frozen=True, kw_only=True, tag="stop"):
     order: Order = 0
 
 
-class EndVoices(Command, frozen=True, kw_only=True, tag="end_voices"):
-    """Voices end whose sessions were stopped, or are no more: what an earlier ``Stop`` named. ``everyone`` as there. Answers
-    ``replies.DeviceState``."""
+class Named(Struct, frozen=True):
+    """A voice as it sounded then: one that began anew since has another timeline."""
 
-    voices: Annotated[tuple[Uuid, ...], Meta(max_length=VOICES_MAX)]
+    id: Uuid
+    timeline: Timeline
+
+
+class EndVoices(Command, frozen=True, kw_only=True, tag="end_voices"):
+    """Voices end whose sessions were stopped, or are no more: what an earlier ``Stop`` named, as far as it sounds still.
+    ``everyone`` as there. Answers ``replies.DeviceState``."""
+
+    voices: Annotated[tuple[Named, ...], Meta(max_length=VOICES_MAX)]
     everyone: bool = False
 
 

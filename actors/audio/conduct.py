@@ -36,6 +36,8 @@ SAMPLED_MAX: Final = 4
 """Voices of samples at once: of up to 1.8 MB each, in the state and in each checkpoint."""
 KEPT: Final = 64
 """Events after which the journal is forgotten at the latest."""
+END_STEP: Final = ":end"
+"""What the operation of ``EndVoices`` has behind that of its ``Stop``."""
 UNKNOWN: Final = "a sound device is looked for"
 NOT_THE_OPERATOR: Final = (
     "the server's sound device is its operator's: the local user's, or whoever has the admin token"
@@ -99,14 +101,22 @@ def _check_orders_nobody(command: c.Play | c.Stop) -> None:
 
 
 def _mark(context: Context) -> str | None:
-    """Of an operation that may come again when the journal has forgotten it. (A link's are counted by the runtime.)"""
+    """Of an operation that may come again when the journal has forgotten it. (A link's are counted by the runtime, a session's
+    orders by the session.)"""
     operation = context.operation
-    return None if operation is None or split(operation) is not None else mark_of(operation)
+    if operation is None or context.caller is None or split(operation) is not None:
+        return None
+    return mark_of(operation)
 
 
 def _is_done(state: DeviceVoices, context: Context) -> bool:
     mark = _mark(context)
     return mark is not None and mark in state.done
+
+
+def _is_ended(state: DeviceVoices, context: Context) -> bool:
+    """Whether what a ``Stop`` named has ended: the request's second step was done."""
+    return context.operation is not None and mark_of(context.operation + END_STEP) in state.done
 
 
 def _decided(state: DeviceVoices, events: Sequence[e.AudioEvent], context: Context) -> tuple[DeviceVoices, Decision]:
@@ -116,9 +126,11 @@ def _decided(state: DeviceVoices, events: Sequence[e.AudioEvent], context: Conte
         structs.replace(event, operation=mark) if mark is not None and isinstance(event, e.Done) else event
         for event in events
     ]
+    if mark is not None and mark not in state.done and not any(isinstance(event, e.Done) for event in marked):
+        marked.append(e.VoicesEnded(voices=(), operation=mark))  # it changed nothing, and shall not when it comes again
     ends, after = False, state
     for event in marked:
-        ends = ends or isinstance(event, e.VoicesEnded)
+        ends = ends or (isinstance(event, e.VoicesEnded) and bool(event.voices))
         ends = ends or (isinstance(event, e.VoiceBegan) and event.voice.id in after.voices)
         after = evolve(after, event)
     long = context.seq // KEPT != (context.seq + len(marked)) // KEPT
@@ -227,9 +239,9 @@ def stop(state: DeviceVoices, command: c.Stop, context: Context) -> Decision:
         return _ordered(state, command, context)
     _check_orders_nobody(command)
     owner = practitioner(context)
-    if _is_done(state, context):
-        return Decision(reply=Stopping(device=shown(state, context, owner, everyone=command.everyone)))
     meant = _meant(state, command.voice, owner, context, everyone=command.everyone)
+    if _is_done(state, context):  # the sessions are named again where they may not have been stopped
+        meant = [] if _is_ended(state, context) else [voice for voice in meant if voice.session is not None]
     ended = tuple(voice.id for voice in meant if voice.session is None)
     after, decision = _decided(state, [e.VoicesEnded(voices=ended)] if ended else [], context)
     device = shown(after, context, owner, everyone=command.everyone)
@@ -249,7 +261,9 @@ def _meant(state: DeviceVoices, voice: str | None, owner: str, context: Context,
 def end_voices(state: DeviceVoices, command: c.EndVoices, context: Context) -> Decision:
     """They end."""
     owner = practitioner(context)
-    meant = [] if _is_done(state, context) else [state.voices[id_] for id_ in command.voices if id_ in state.voices]
+    known = [(state.voices.get(named.id), named) for named in command.voices]
+    meant = [voice for voice, named in known if voice is not None and voice.timeline == named.timeline]
+    meant = [] if _is_done(state, context) else meant
     if any(voice.owner != owner for voice in meant) and not command.everyone:
         raise Forbidden(_ANOTHERS)
     ended = tuple(voice.id for voice in meant)
@@ -265,8 +279,9 @@ def _ordered(state: DeviceVoices, command: c.Play | c.Stop, context: Context) ->
         raise BadRequest("a voice has an owner")
     if voice is None:
         raise BadRequest("an order is for one voice")
-    if command.order and command.order <= state.orders.get(voice, 0):
-        return Decision(reply=Obeyed())
+    last = state.orders.get(voice, 0)
+    if command.order and command.order <= last:
+        return Decision(reply=_obeyed_already(state, command, context) if command.order == last else Obeyed())
     order = [e.Ordered(voice=voice, order=command.order)] if command.order else []
     known, obeyed = state.voices.get(voice), Obeyed()
     try:
@@ -277,6 +292,14 @@ def _ordered(state: DeviceVoices, command: c.Play | c.Stop, context: Context) ->
         obeyed = Obeyed(refused=refused.message, code=refused.code)
     _, decision = _decided(state, [*order, *events], context)
     return structs.replace(decision, reply=obeyed)
+
+
+def _obeyed_already(state: DeviceVoices, command: c.Play | c.Stop, context: Context) -> Obeyed:
+    """What became of the last order, asked again: one that was refused has left no voice."""
+    if isinstance(command, c.Stop) or command.voice in state.voices:
+        return Obeyed()
+    over = _recipe_voice(command, command.owner or "", context).ends_at <= context.now
+    return Obeyed() if over else Obeyed(refused="the sound device does not play it", code=Full.code)
 
 
 def _obeyed(state: DeviceVoices, command: c.Play | c.Stop, owner: str, context: Context) -> list[e.AudioEvent]:

@@ -161,17 +161,27 @@ def _layer(sound: Sound, layer: Layer, loudest: float, defaults: Defaults, path:
 
 
 def _loudest(layers: Sequence[Layer], duration_s: float) -> float:
-    """The greatest sum of volumes at any time. A layer counts from the middle of its fade to the middle of its fade: of two
-    that cross over one counts."""
+    """The greatest sum of volumes at any time. A layer counts for all of its fades, but where one fades out just as another fades
+    in: of two that cross over one counts."""
+    fades = [_fades(layer, duration_s) for layer in layers]
+    rising = {(round(begins, 6), round(full, 6)) for begins, full, _, _ in fades}
+    falling = {(round(fades_at, 6), round(ends, 6)) for _, _, fades_at, ends in fades}
     edges = []
-    for layer in layers:
-        rising, falling = (FADE_S if isinstance(fade, UnsetType) else fade for fade in (layer.fade_in, layer.fade_out))
-        ends = duration_s if layer.ends is None else min(layer.ends, duration_s)
-        begins, over = layer.begins + rising / 2, ends - falling / 2
-        middle = (layer.begins + ends) / 2
-        edges += [(min(begins, middle), 1, layer.volume), (max(over, middle), 0, -layer.volume)]
+    for layer, (begins, full, fades_at, ends) in zip(layers, fades, strict=True):
+        crosses_in = (round(begins, 6), round(full, 6)) in falling
+        crosses_out = (round(fades_at, 6), round(ends, 6)) in rising
+        counts_from = (begins + full) / 2 if crosses_in else begins
+        counts_to = (fades_at + ends) / 2 if crosses_out else ends
+        edges += [(counts_from, 1, layer.volume), (max(counts_from, counts_to), 0, -layer.volume)]
     sums = list(accumulate(volume for _, _, volume in sorted(edges)))
     return round(max(sums), 9)
+
+
+def _fades(layer: Layer, duration_s: float) -> tuple[float, float, float, float]:
+    """Where a layer begins, has risen, begins to fall and ends, in seconds."""
+    rising, falling = (FADE_S if isinstance(fade, UnsetType) else fade for fade in (layer.fade_in, layer.fade_out))
+    ends = duration_s if layer.ends is None else min(layer.ends, duration_s)
+    return layer.begins, layer.begins + rising, ends - falling, ends
 
 
 def _alone(sound: Sound, defaults: Defaults) -> Made:

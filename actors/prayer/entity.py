@@ -47,8 +47,9 @@ SOON_S: Final = 0.001
 AGAIN_S: Final = 0.005
 PATIENCE: Final = timedelta(seconds=1)
 """The alarm of an erasure is for when a tick was lost."""
-KEPT: Final = 256
-"""Events that the journal keeps at least, so that who asks again with a key finds the answer. They go by so many."""
+KEPT: Final = 4_096
+"""Events that the journal keeps at least, so that who asks again with a key finds the answer: at the greatest rate of changes
+some five minutes, of one who prays months. They go by so many."""
 EARLY: Final = timedelta(seconds=1)
 """Alarms go by the database's clock: one that is earlier than ours by less than this is not early."""
 

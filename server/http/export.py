@@ -45,7 +45,7 @@ Chunks = AsyncIterator[bytes]
 class Export(msgspec.Struct, kw_only=True):
     """All that is held. ``messages`` are what the caller said in spaces; ``journal`` is their own events, all of them.
 
-    ``prayers``: what they accumulated with their prayer wheel, ``prayer_journal``: the wheel's events.
+    ``prayers``: what they accumulated with their prayer wheel, ``prayer_journal``: the wheel's newest events, at least 4,096.
     ``audio_sessions`` have theirs in ``journal``; ``audio_voices``: what of theirs sounds on the server's sound devices, and
     until when.
     """

@@ -35,7 +35,7 @@ EXPOSED: Final = (
     "X-Request-ID, Retry-After, ETag, Location, Content-Disposition, WWW-Authenticate, Accept-Ranges, Content-Range"
 )
 METHODS: Final = "GET, HEAD, POST, PUT, PATCH, DELETE"
-REQUEST_HEADERS: Final = "Authorization, Content-Type, Idempotency-Key, X-Request-ID, If-None-Match"
+REQUEST_HEADERS: Final = "Authorization, Content-Type, Idempotency-Key, X-Request-ID, If-None-Match, Range, If-Range"
 PREFLIGHT_LIFE_S: Final = 600
 
 

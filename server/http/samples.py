@@ -31,7 +31,10 @@ BODY_BYTES: Final = 24 * 2**20
 SMALL_BYTES: Final = 64 * 1024
 """What needs no place; and all of a body but the samples."""
 READ_S: Final = 60.0
-"""A body that takes longer gives its place to another."""
+PAUSE_S: Final = 5.0
+SLOWEST: Final = 64 * 1024
+"""Bytes a second, after the first ``PAUSE_S``: a body that comes more slowly, pauses so long, or takes longer than ``READ_S``,
+gives its place to another."""
 SLICE: Final = 64 * 1024
 _FULL: Final = 32_767
 _WRONG: Final = "must be numbers, or pairs of numbers"
@@ -57,23 +60,32 @@ async def read_samples(
     request: web.Request, places: Places, practitioner: str
 ) -> tuple[Samples | None, dict[str, Any]]:
     """The samples of a body, if any, and its other fields. Raises BadRequest, Invalid, TooLarge, TooSoon, Timeout."""
-    small = request.content_length is not None and request.content_length <= SMALL_BYTES
+    length = None if "Content-Encoding" in request.headers else request.content_length  # inflated it is another
+    small = length is not None and length <= SMALL_BYTES
     with nullcontext() if small else places.place(practitioner):
         try:
             async with asyncio.timeout(READ_S):
                 body = await _body(request)
         except TimeoutError:
-            raise Timeout(f"the body did not come within {READ_S:.0f} s") from None
-        depth = gateway_of(request).json_depth
-        return await asyncio.to_thread(parsed, body, depth)
+            raise Timeout("the body came too slowly") from None
+        parsing = asyncio.ensure_future(asyncio.to_thread(parsed, body, gateway_of(request).json_depth))
+        try:
+            return await asyncio.shield(parsing)
+        finally:
+            await asyncio.wait([parsing])  # the place is taken as long as the thread works, also where the client left
 
 
 async def _body(request: web.Request) -> bytes:
-    body = bytearray()
-    async for chunk in request.content.iter_any():
-        body += chunk
+    """Raises TooLarge, TimeoutError."""
+    loop, body = asyncio.get_running_loop(), bytearray()
+    begun = loop.time()
+    while not request.content.at_eof():
+        async with asyncio.timeout(PAUSE_S):
+            body += await request.content.readany()
         if len(body) > BODY_BYTES:
             raise TooLarge(f"the body is larger than {BODY_BYTES} bytes")
+        if len(body) < SLOWEST * (loop.time() - begun - PAUSE_S):
+            raise TimeoutError
     return bytes(body)
 
 

@@ -16,7 +16,7 @@ from aiohttp import web
 from msgspec import UNSET, Meta, UnsetType
 
 from actors.audio import commands as c
-from actors.audio.conduct import NOT_THE_OPERATOR
+from actors.audio.conduct import END_STEP, NOT_THE_OPERATOR
 from actors.audio.portaudio import DEFAULT, Device, NoSound
 from actors.audio.replies import DeviceState, PlayingVoice, Stopping
 from actors.audio.values import LIST_MAX_S, SAMPLE_RATE, DeviceName, Level
@@ -189,7 +189,7 @@ async def play(request: web.Request) -> web.Response:
     known.plays.take(caller.practitioner)
     samples, fields = await read_samples(request, known.places, caller.practitioner)
     body = body_from(request, fields, PlayBody)
-    name = await check_device(gateway, body.device)
+    name = await check_device(gateway, body.device, caller.practitioner)
     voice = str(uuid.uuid5(_VOICES, f"{caller.practitioner}/{name}"))
     if samples is not None:
         command: c.AnyCommand = c.PlaySamples(voice=voice, samples=samples.data, channels=samples.channels)
@@ -210,14 +210,17 @@ async def stop(request: web.Request) -> web.Response:
     elif caller.practitioner == OPERATOR:
         raise Unauthenticated("to stop one's own takes a login; the admin token stops everyone's")
     voice = None if isinstance(body.voice, UnsetType) else body.voice
-    name = await check_device(gateway_of(request), body.device)
+    name = await name_of(gateway_of(request), body.device)
+    if (asleep := await seen_asleep(gateway_of(request), name)) is not None:
+        return _answer(Stopped(status="success" if _is_published(request) else "stopped", device=asleep))
     answer = await _asked(request, caller, name, c.Stop(voice=voice, everyone=body.everyone))
     stopping = msgspec.json.decode(answer, type=Stopping)
     device = stopping.device
     if stopping.sessions:
         await asyncio.gather(*(_session_stopped(request, caller, each) for each in stopping.sessions))
-        ends = c.EndVoices(voices=tuple(each.id for each in stopping.sessions), everyone=body.everyone)
-        device = _state(await _asked(request, caller, name, ends, ":end"))
+        voices = tuple(c.Named(each.id, each.timeline) for each in stopping.sessions)
+        ends = c.EndVoices(voices=voices, everyone=body.everyone)
+        device = _state(await _asked(request, caller, name, ends, END_STEP))
     return _answer(Stopped(status="success" if _is_published(request) else "stopped", device=device))
 
 
@@ -239,7 +242,7 @@ async def volume(request: web.Request) -> web.Response:
     caller = await _caller(request)
     _check_operator(caller)
     body = await body_of(request, VolumeBody)
-    name = await check_device(gateway_of(request), body.device)
+    name = await name_of(gateway_of(request), body.device)
     device = _state(await _asked(request, caller, name, c.SetVolume(volume=body.volume, operator=True)))
     return _answer(Loudness(volume=body.volume, device=device))
 

@@ -154,7 +154,7 @@ async def _create(request: web.Request, *, published: bool) -> bytes:
     settings, body = gateway.settings, await body_of(request, CreateBody)
     given = given_in(body)
     if given.get("device") is not None:
-        given["device"] = await check_device(gateway, given["device"])
+        given["device"] = await check_device(gateway, given["device"], caller.practitioner)
     elif given.get("hardware_enabled") and settings.audio_device != OFF:
         given["device"] = DEFAULT
     if given.get("space") is not None:

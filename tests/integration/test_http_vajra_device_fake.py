@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import gzip
 import json
 import os
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import msgspec
 import numpy as np
 import pytest
+from aiohttp.base_protocol import BaseProtocol
+from aiohttp.streams import StreamReader
 from gateway_fakes import ALICE, BOB, SECRET, FakeQueries, FakeShards
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,7 +28,7 @@ from actors.audio.entity import AudioKind
 from actors.audio.portaudio import Device, NoSound
 from actors.audio.recipe import Recipe, Sine
 from actors.audio_session import commands as session
-from actors.runtime.errors import Full, SanghaError
+from actors.runtime.errors import Full, NotFound, SanghaError
 from actors.runtime.wire import Answer, Ask, Refused
 from server import audio_devices
 from server.gateway import Gateway
@@ -147,6 +152,8 @@ async def test_bodies_of_samples_are_bounded_and_few_at_once(http: httpx.AsyncCl
     with places.place(ALICE):
         assert "yours" in wrong(await http.post("/play", content=large), 429)
         assert (await http.post("/play", json={"audio_data": [0]})).status_code == 200, "a small one needs no place"
+        packed = await http.post("/play", content=gzip.compress(large), headers={"Content-Encoding": "gzip"})
+        assert "yours" in wrong(packed, 429), "what is small only as it comes needs one"
     with places.place("x"), places.place("y"), places.place("z"):
         refused = await http.post("/play", content=large)
     assert "try again" in wrong(refused, 429)
@@ -155,6 +162,40 @@ async def test_bodies_of_samples_are_bounded_and_few_at_once(http: httpx.AsyncCl
     assert wrong(await http.post("/play", content=b" " * (samples.BODY_BYTES + 1)), 413)
     other = {"audio_data": [0], "device": "x" * samples.SMALL_BYTES}
     assert wrong(await http.post("/play", json=other), 413)
+
+
+def content_of_nobody() -> StreamReader:
+    """A body that is fed by hand."""
+    loop = asyncio.get_running_loop()
+    protocol = BaseProtocol(loop)
+    protocol.connection_made(asyncio.Transport())
+    return StreamReader(protocol, 2**16, loop=loop)
+
+
+@pytest.mark.parametrize("first", [b"", b'{"audio_data":[0'])
+async def test_a_body_of_samples_that_stands_still_is_not_waited_for(
+    first: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(samples, "PAUSE_S", 0.05)
+    content = content_of_nobody()
+    content.feed_data(first)
+    with pytest.raises(TimeoutError):
+        await samples._body(SimpleNamespace(content=content))  # type: ignore[arg-type]
+
+
+async def test_a_body_of_samples_that_comes_in_drops_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(samples, "PAUSE_S", 0.05)
+    content, loop = content_of_nobody(), asyncio.get_running_loop()
+
+    def drop() -> None:
+        content.feed_data(b"0")
+        drops.append(loop.call_later(0.01, drop))
+
+    drops: list[asyncio.TimerHandle] = []
+    drop()
+    with pytest.raises(TimeoutError):
+        await samples._body(SimpleNamespace(content=content))  # type: ignore[arg-type]
+    drops[-1].cancel()
 
 
 @settings(max_examples=40)
@@ -316,7 +357,6 @@ async def test_a_look_starts_no_actor_but_the_defaults(http: httpx.AsyncClient, 
         ("10.0.0.1/default", "10.0.0.1", "default"),
         ("10.0.0.2/default", "10.0.0.2", "default"),
         ("10.0.0.2/default", "10.0.0.1", "10.0.0.2/default"),
-        ("10.0.0.2/Card", None, "10.0.0.2/Card"),
     ],
 )
 async def test_on_several_nodes_a_device_is_called_by_its_node(
@@ -332,14 +372,33 @@ async def test_on_several_nodes_a_device_is_called_by_its_node(
     assert (await http.get("/devices")).json()["elsewhere"] == ["10.0.0.2/default"]
 
 
+def test_of_another_nodes_devices_the_default_one_and_those_that_play_are_reached() -> None:
+    known = audio_devices.Cluster("10.0.0.1", ("10.0.0.1", "10.0.0.2"), None, frozenset({"10.0.0.2/Card"}))
+    there = audio_devices._name_there
+    assert there("10.0.0.2/default", "10.0.0.2", known) == "10.0.0.2/default"
+    assert there("10.0.0.2/Card", "10.0.0.2", known) == "10.0.0.2/Card"
+    with pytest.raises(NotFound, match="from here only"):
+        there("10.0.0.2/Anything", "10.0.0.2", known)
+
+
 async def test_so_many_devices_are_played_on_through_a_gateway(shards: Shards) -> None:
     devices = audio_devices.devices_of(shards.gateway)  # type: ignore[attr-defined]
     for n in range(audio_devices.DEVICES_MAX):
-        devices.use(f"10.0.0.{n}/default")
+        devices.use(f"10.0.0.{n}/default", f"p{n}")
     with pytest.raises(Full):
-        devices.use("Other")
-    devices.use("default")
-    devices.use("10.0.0.1/default")
+        devices.use("Other", "another")
+    devices.use("default", "another")
+    devices.use("10.0.0.1/default", "another")
+
+
+async def test_nobody_takes_all_the_devices(shards: Shards) -> None:
+    devices = audio_devices.devices_of(shards.gateway)  # type: ignore[attr-defined]
+    for n in range(audio_devices.OWN_DEVICES_MAX):
+        devices.use(f"10.0.0.{n}/default", "one")
+    with pytest.raises(Full, match="you began"):
+        devices.use("Other", "one")
+    devices.use("Other", "another")
+    devices.use("Other", "one")  # somebody else began there
 
 
 async def test_a_machine_without_sound_says_why_and_plays_in_time(

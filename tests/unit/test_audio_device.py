@@ -50,6 +50,11 @@ def play(n: int = 1, recipe: Recipe = TONE, **more: Any) -> c.Play:
     return c.Play(voice=uuid(n), recipe=recipe, **more)
 
 
+def named(driver: Driver, *numbers: int) -> tuple[c.Named, ...]:
+    """Voices as they sound now."""
+    return tuple(c.Named(uuid(n), driver.state.voices[uuid(n)].timeline) for n in numbers)
+
+
 def seen(driver: Driver, caller: Any = ALICE) -> DeviceState:
     found: DeviceState = driver.reply(c.GetDevice(), caller)
     return found
@@ -126,8 +131,13 @@ def test_a_sessions_voice_is_named_and_sounds_until_its_session_was_stopped() ->
         answer: Stopping = driver.reply(stop, ALICE)
         assert [(voice.id, voice.session) for voice in answer.sessions] == [(uuid(2), uuid(2))]
         assert [voice.id for voice in answer.device.voices] == [uuid(2)], "what is no session's ended at once"
-    refuses(driver, Forbidden, c.EndVoices(voices=(uuid(2), uuid(3))))
-    assert driver.reply(c.EndVoices(voices=(uuid(2), uuid(9))), ALICE).voices == ()
+    refuses(driver, Forbidden, c.EndVoices(voices=named(driver, 2, 3)))
+    then = named(driver, 2)
+    driver.wait(1)
+    driver.do(play(2, session=uuid(2), owner=ALICE.practitioner, order=2))
+    assert driver.reply(c.EndVoices(voices=then), ALICE).voices, "it began anew since"
+    gone = (c.Named(uuid(9), Timeline()),)
+    assert driver.reply(c.EndVoices(voices=named(driver, 2) + gone), ALICE).voices == ()
     assert list(driver.state.voices) == [uuid(3)]
 
 
@@ -138,7 +148,7 @@ def test_who_may_stops_what_everyone_plays() -> None:
     answer: Stopping = driver.reply(c.Stop(everyone=True), BOB)
     assert [(voice.owner, voice.id) for voice in answer.sessions] == [(ALICE.practitioner, uuid(2))]
     assert [voice.id for voice in answer.device.voices] == [uuid(2)]
-    driver.do(c.EndVoices(voices=(uuid(2),), everyone=True), BOB)
+    driver.do(c.EndVoices(voices=named(driver, 2), everyone=True), BOB)
     assert not driver.state.voices
 
 
@@ -312,13 +322,47 @@ def test_what_was_done_is_known_when_the_journal_has_forgotten_it() -> None:
     decided(driver, plays, ALICE, operation="alice:k-5")
     again = decided(driver, c.Stop(), ALICE, operation="alice:k-4")
     assert not again.events
-    assert again.reply.sessions == (), "nor is a session stopped that may have begun since"
+    assert [voice.id for voice in again.reply.sessions] == [uuid(2)], "who asks again may have failed at stopping it"
+    decided(driver, c.EndVoices(voices=named(driver, 2)), ALICE, operation="alice:k-4:end")
+    decided(driver, play(2, session=uuid(2)), ALICE)
+    assert decided(driver, c.Stop(), ALICE, operation="alice:k-4").reply.sessions == (), "it began since"
     assert "alice" not in msgspec.json.encode(driver.state.done).decode()
     for n in range(DONE_MAX):
         decided(driver, plays, ALICE, operation=f"alice:k-more{n}")
     assert len(driver.state.done) == DONE_MAX
     decided(driver, plays, ALICE, operation="link:7")
     assert len(driver.state.done) == DONE_MAX, "the runtime itself counts a link's"
+
+
+def test_what_changed_nothing_changes_nothing_when_it_comes_again() -> None:
+    driver = device()
+    at_once = decided(driver, c.Stop(), ALICE, operation="alice:k-1")
+    assert not at_once.forget
+    same = c.SetVolume(volume=driver.state.volume, operator=True)
+    decided(driver, same, ALICE, operation="alice:k-2")
+    decided(driver, c.SetVolume(volume=0.1, operator=True), ALICE)
+    decided(driver, play(), ALICE)
+    for command, key in ((c.Stop(), "alice:k-1"), (same, "alice:k-2")):
+        assert not decided(driver, command, ALICE, operation=key).events
+    assert driver.state.volume == 0.1
+    assert driver.state.voices
+
+
+def test_a_sessions_orders_need_no_mark() -> None:
+    driver = device()
+    decided(driver, play(session=uuid(1), owner=uuid(5), order=1), operation="effect:audio_session:1:device-1")
+    assert driver.state.done == ()
+
+
+def test_an_order_that_was_refused_is_refused_when_it_comes_again() -> None:
+    driver = device()
+    for n in range(OWNER_VOICES_MAX):
+        driver.do(play(n), ALICE)
+    order = play(99, timeline=Timeline(anchor_at=BEGIN), session=uuid(99), owner=ALICE.practitioner, order=1)
+    for _ in range(2):
+        assert driver.reply(order).code == "full"
+    driver.wait(60)
+    assert driver.reply(order) == Obeyed(), "it would be over"
 
 
 def test_an_account_that_ends_leaves_no_voice_and_no_row() -> None:

@@ -168,6 +168,21 @@ def test_layers_that_cannot_be_heard_are_refused_by_their_place(layers: tuple[La
     assert [each.path for each in wrong.value.errors] == [path]
 
 
+@pytest.mark.parametrize(
+    ("layers", "shares"),
+    [
+        ((Layer(ends=25.0), Layer(begins=25.0)), 1),  # one after the other
+        ((Layer(ends=30.0, fade_out=10.0), Layer(begins=20.0, fade_in=10.0)), 1),  # one becomes the other
+        ((Layer(ends=30.0, fade_out=20.0), Layer(begins=20.0)), 2),  # the one is loud still when the other is there
+        ((Layer(ends=30.0), Layer(begins=20.0, fade_in=20.0)), 2),
+    ],
+)
+def test_together_layers_are_never_louder_than_the_whole(layers: tuple[Layer, ...], shares: int) -> None:
+    sines = tuple(msgspec.structs.replace(each, pure_sine=True) for each in layers)
+    found = made(Sound(layers=sines, level=0.8, duration_s=50.0))
+    assert [voice.level for voice in found.recipe.voices] == pytest.approx([0.8 / shares] * 2)
+
+
 def test_there_are_at_most_eight_layers() -> None:
     with pytest.raises(Invalid):
         from_wire(Sound, {"layers": [{}] * (LAYERS_MAX + 1)})

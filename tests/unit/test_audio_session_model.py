@@ -47,7 +47,8 @@ class Model:
         return min(self.heard + ran, self.duration)
 
     def settle(self) -> None:
-        if self.status == "running" and self.since is not None and self.now >= self.since + self.duration - self.heard:
+        over = None if self.since is None else self.since + self.duration - self.heard
+        if self.status == "running" and over is not None and self.now > over - 1e-7:  # sums of tenths are not exact
             self.status, self.heard, self.since = "completed", self.duration, None
 
     def start(self) -> bool:
