@@ -257,7 +257,7 @@ $("theme").addEventListener("click", () => {
 $("leave").addEventListener("click", async () => {
   await page?.desk.ask("POST", "/api/users/logout", { timeoutMs: LOGOUT_MS }).catch(() => {});
   forget();
-  location.reload(); // whoever comes next sees nothing of what was here
+  leave();
 });
 $("entry").addEventListener("submit", signIn);
 enter(tab.get(KEY) ?? device.get(KEY) ?? "");
