@@ -11,7 +11,6 @@ import asyncio
 import os
 import re
 import time
-import weakref
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from actors.audio.recipe import Recipe
 from actors.audio.replies import DeviceState
 from actors.audio.values import DURATION_MAX_S
 from actors.runtime.errors import ActorUnavailable, Full, NotFound
+from server.by_gateway import ByGateway
 from server.limits import RateLimit, TooSoon
 
 if TYPE_CHECKING:
@@ -163,21 +163,11 @@ def cluster_of(topology: Mapping[str, Any]) -> Cluster:
     )
 
 
-_devices: weakref.WeakKeyDictionary[object, Devices] = weakref.WeakKeyDictionary()
-"""By gateway."""
+def _devices(gateway: Gateway) -> Devices:
+    return Devices(lifted=gateway.settings.lab)
 
 
-def devices_of(gateway: Gateway) -> Devices:
-    """A gateway's."""
-    known = _devices.get(gateway)
-    if known is None:
-        known = _devices[gateway] = Devices(lifted=gateway.settings.lab)
-    return known
-
-
-def generated(gateway: Gateway) -> Devices:
-    """Where what a practitioner generated last is remembered."""
-    return devices_of(gateway)
+devices_of: Final = ByGateway(_devices)
 
 
 async def check_device(gateway: Gateway, name: str, practitioner: str) -> str:

@@ -10,7 +10,6 @@ import asyncio
 import logging
 import time
 import uuid
-import weakref
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,6 +22,7 @@ from actors.runtime.entity import Address, Caller
 from actors.runtime.errors import Forbidden, Full, NotFound, SanghaError
 from actors.runtime.wire import Refused
 from actors.space import commands as space
+from server.by_gateway import ByGateway
 from server.limits import RateLimit
 from server.rituals import ask_entity, read
 from server.ws import protocol
@@ -191,12 +191,8 @@ class _Rates:
             self._changes.take(practitioner)
 
 
-_rates: weakref.WeakKeyDictionary[object, _Rates] = weakref.WeakKeyDictionary()
-"""By gateway."""
+def _rates(gateway: Gateway) -> _Rates:
+    return _Rates(lifted=gateway.settings.lab)
 
 
-def _rates_of(gateway: Gateway) -> _Rates:
-    known = _rates.get(gateway)
-    if known is None:
-        known = _rates[gateway] = _Rates(lifted=gateway.settings.lab)
-    return known
+_rates_of: Final = ByGateway(_rates)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import weakref
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -17,6 +16,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from actors.runtime.errors import ActorUnavailable, SanghaError
+from server.by_gateway import ByGateway
 from server.http.context import gateway_of
 from server.lake_child import Child
 from server.limits import TooSoon
@@ -49,13 +49,7 @@ class Places:
             self.taken -= 1
 
 
-_places: weakref.WeakKeyDictionary[object, Places] = weakref.WeakKeyDictionary()
-"""By gateway."""
-
-
-def places_of(gateway: object) -> Places:
-    """A gateway's."""
-    return _places.setdefault(gateway, Places())
+places_of: Final = ByGateway(lambda _: Places())
 
 
 async def export_epoch(

@@ -331,12 +331,12 @@ def set_volume(state: DeviceVoices, command: c.SetVolume, context: Context) -> D
     return _answered(state, [] if same else [e.VolumeSet(volume=command.volume)], context, context.caller.practitioner)
 
 
-def get(state: DeviceVoices, context: Context) -> Decision:
+def get(state: DeviceVoices, command: c.GetDevice, context: Context) -> Decision:
     """The device as it is now."""
     return Decision(reply=shown(state, context, None if context.caller is None else context.caller.practitioner))
 
 
-def report(command: c.Report, context: Context) -> Decision:
+def report(state: DeviceVoices, command: c.Report, context: Context) -> Decision:
     """What the player sees, as long as the entity is live."""
     if context.caller is not None:
         raise Forbidden("only the device's own player says how it is")

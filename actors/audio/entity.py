@@ -40,6 +40,8 @@ class AudioKind(Kept):
         c.EndVoices: conduct.end_voices,
         c.Erase: conduct.erase,
         c.SetVolume: conduct.set_volume,
+        c.GetDevice: conduct.get,
+        c.Report: conduct.report,
     }
 
     def initial(self, entity_id: str) -> DeviceVoices:
@@ -58,11 +60,6 @@ class AudioKind(Kept):
         """What the command does. Raises SanghaError."""
         if isinstance(command, SIGNALS):
             return conduct.signal(state, command, context)
-        match command:
-            case c.Report():
-                return conduct.report(command, context)
-            case c.GetDevice():
-                return conduct.get(state, context)
         return self._decide[type(command)](state, command, context)
 
     def evolve(self, state: DeviceVoices, event: e.AudioEvent, at: datetime) -> DeviceVoices:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-import weakref
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import asynccontextmanager
@@ -22,6 +21,7 @@ import msgspec
 from aiohttp import web
 
 from actors.audio.recipe import Recipe
+from server.by_gateway import ByGateway
 from server.http.context import gateway_of
 from server.http.problems import problem_response
 from server.limits import TooSoon
@@ -93,18 +93,12 @@ class AllPlaces(NamedTuple):
     short: Places
 
 
-_places: weakref.WeakKeyDictionary[object, AllPlaces] = weakref.WeakKeyDictionary()
-"""By gateway."""
+def _places(gateway: Gateway) -> AllPlaces:
+    most, each = gateway.settings.audio_renders, 10**9 if gateway.settings.lab else EACH
+    return AllPlaces(Places(most, each, "sounds"), Places(SHORT, each, "short sounds"))
 
 
-def places_of(gateway: Gateway) -> AllPlaces:
-    """A gateway's."""
-    known = _places.get(gateway)
-    if known is None:
-        most, each = gateway.settings.audio_renders, 10**9 if gateway.settings.lab else EACH
-        known = AllPlaces(Places(most, each, "sounds"), Places(SHORT, each, "short sounds"))
-        _places[gateway] = known
-    return known
+places_of: Final = ByGateway(_places)
 
 
 async def listed(request: web.Request, practitioner: str, make: Callable[[], bytes]) -> web.StreamResponse:

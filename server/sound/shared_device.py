@@ -99,7 +99,10 @@ class SharedDevice:
                 self._state = None
 
     async def _ask(self) -> None:
-        self._state, self._asking = await self._answer(), False
+        try:
+            self._state = await self._answer()
+        finally:
+            self._asking = False
 
     async def _answer(self) -> DeviceState | None:
         try:

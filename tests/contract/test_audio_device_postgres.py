@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
 import msgspec
 import pytest
-from backends import PostgresBackend
 from making import practitioner
 from town import Town
 
@@ -24,25 +22,10 @@ from actors.runtime.ports import Batch
 from actors.runtime.wire import Answer
 from server.erasure import farewells_of
 from storage.queries import Queries
-from storage.seal import Sealer
 
 SECRET = bytes(range(1, 241)) * 20
 TONE = Recipe(voices=(Sine(frequency=432),), duration_s=60)
 DEVICE = Address("audio", "default")
-
-
-@pytest.fixture(params=["plain", "sealed"])
-async def town(postgres_backend: PostgresBackend, request: pytest.FixtureRequest) -> AsyncIterator[Town]:
-    town = await Town(postgres_backend, Sealer(b"k" * 32) if request.param == "sealed" else None).start()
-    yield town
-    await town.kill()
-
-
-@pytest.fixture
-async def queries(town: Town) -> AsyncIterator[Queries]:
-    queries = Queries(town.backend.dsn, seal=town.seal)
-    yield queries
-    await queries.close()
 
 
 async def ask(town: Town, command: Any, who: str | None = None, operation: str | None = None) -> Any:

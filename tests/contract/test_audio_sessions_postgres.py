@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +11,6 @@ from uuid import uuid4
 
 import msgspec
 import pytest
-from backends import PostgresBackend
 from making import practitioner
 from town import Town
 
@@ -28,7 +27,6 @@ from server.erasure import farewells_of
 from storage.audio_queries import Place
 from storage.pool import BadValue
 from storage.queries import Queries
-from storage.seal import Sealer
 
 SECRET = "for the river that was here"
 
@@ -36,20 +34,6 @@ SECRET = "for the river that was here"
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(alarms, "POLL_S", 0.02)
-
-
-@pytest.fixture(params=["plain", "sealed"])
-async def town(postgres_backend: PostgresBackend, request: pytest.FixtureRequest) -> AsyncIterator[Town]:
-    town = await Town(postgres_backend, Sealer(b"k" * 32) if request.param == "sealed" else None).start()
-    yield town
-    await town.kill()
-
-
-@pytest.fixture
-async def queries(town: Town) -> AsyncIterator[Queries]:
-    queries = Queries(town.backend.dsn, seal=town.seal)
-    yield queries
-    await queries.close()
 
 
 async def until(found: Callable[[], Awaitable[bool]]) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from backends import PostgresBackend
 from town import Town
 
 from actors.prayer import commands as c
@@ -19,7 +18,6 @@ from actors.prayer.spin import ROTATION
 from actors.runtime import alarms
 from server.erasure import farewells_of
 from storage.queries import Queries
-from storage.seal import Sealer
 
 TARA = "Om Tare Tuttare Ture Soha"
 
@@ -28,20 +26,6 @@ TARA = "Om Tare Tuttare Ture Soha"
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(alarms, "POLL_S", 0.02)
     monkeypatch.setattr(wheels.showing, "STEP_ROWS", 2)
-
-
-@pytest.fixture(params=["plain", "sealed"])
-async def town(postgres_backend: PostgresBackend, request: pytest.FixtureRequest) -> AsyncIterator[Town]:
-    town = await Town(postgres_backend, Sealer(b"k" * 32) if request.param == "sealed" else None).start()
-    yield town
-    await town.kill()
-
-
-@pytest.fixture
-async def queries(town: Town) -> AsyncIterator[Queries]:
-    queries = Queries(town.backend.dsn, seal=town.seal)
-    yield queries
-    await queries.close()
 
 
 async def until(found: Callable[[], Any]) -> None:
