@@ -70,6 +70,18 @@ def test_it_starts_again_after_a_kill(server: EmbeddedPostgres) -> None:
     assert answers(server)
 
 
+def test_it_ends_when_a_backend_crashed_and_starts_again(server: EmbeddedPostgres) -> None:
+    """Whoever watches it hears of a crash that way; what was committed is there."""
+    server.start()
+    postmaster = psutil.Process(server.pid)
+    asyncio.run(ask(server.dsn, "CREATE TABLE kept AS SELECT 1 AS one"))
+    next(child for child in postmaster.children() if "checkpointer" in " ".join(child.cmdline())).kill()
+    psutil.wait_procs([postmaster], timeout=20)
+    assert not server.alive()
+    server.start()
+    assert asyncio.run(ask(server.dsn, "SELECT one FROM kept")) == 1
+
+
 def test_one_left_by_a_killed_owner_is_adopted(server: EmbeddedPostgres) -> None:
     code = (
         "import os, sys; from pathlib import Path; from storage.embedded import EmbeddedPostgres\n"

@@ -26,7 +26,7 @@ from shards import Follower, operation, person, rig, within
 
 from actors.space import commands as space
 from server.client import register
-from storage.embedded import EmbeddedPostgres
+from storage.embedded import EmbeddedPostgres, EmbeddedPostgresFailed
 from storage.migrate import migrate
 from storage.pool import connect
 
@@ -138,7 +138,9 @@ async def test_a_shard_outlives_a_full_disk_and_the_panic_of_its_database() -> N
                 disk.fill()
                 under_way = [ask(space.SendMessage(body=BODY)) for _ in range(10)]
                 await panic(postgres.dsn)
-                await until(lambda: not postgres.alive(), "its recovery finds no room either")
+                await until(lambda: not postgres.alive(), "the postmaster ends")
+                with pytest.raises(EmbeddedPostgresFailed):  # recovery finds no room either
+                    await asyncio.to_thread(postgres.start)
                 under_way += [ask(space.SendMessage(body=BODY)) for _ in range(10)]
                 disk.free()
                 await ready(postgres)

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
 
 import pytest
+import pytest_asyncio
 from circle import Circle
 from harness import RunningServer, measured
 
@@ -18,14 +20,22 @@ TURNS = 400_000_000
 """Some 0.25 s: a kill at the beginning of ``active`` comes while everyone is being transformed."""
 VICTIMS = ("space/0", "practitioner/0", "sandbox/0", "ritual/0", "oracle/0", "gateway/0", "coordinator", "postgres")
 
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def server() -> AsyncIterator[RunningServer]:
+    """One server for all of them: what one test kills is there again for the next."""
+    async with RunningServer(SANGHA_CHECKPOINT_EVERY="10", SANGHA_SANDBOXES="1", **MUCH_FUEL) as running:
+        yield running
+        assert await running.stop() == 0
+
 
 @pytest.mark.parametrize("victim", VICTIMS)
-@pytest.mark.timeout(300)
-async def test_a_process_killed_at_each_stage_leaves_everyone_transformed_exactly_once(victim: str) -> None:
-    async with (
-        RunningServer(SANGHA_CHECKPOINT_EVERY="10", SANGHA_SANDBOXES="1", **MUCH_FUEL) as server,
-        Circle(server, turns=TURNS) as circle,
-    ):
+async def test_a_process_killed_at_each_stage_leaves_everyone_transformed_exactly_once(
+    server: RunningServer, victim: str
+) -> None:
+    async with Circle(server, turns=TURNS) as circle:
         for stage in STAGES:
             before = await circle.versions()
             began = time.monotonic()
@@ -37,9 +47,10 @@ async def test_a_process_killed_at_each_stage_leaves_everyone_transformed_exactl
             measured(f"SIGKILL {victim} at {stage}, begin to summary", time.monotonic() - began)
 
 
-@pytest.mark.timeout(300)
-async def test_a_whole_server_killed_at_each_stage_resumes_the_ritual_when_it_starts_again() -> None:
-    async with RunningServer(**MUCH_FUEL) as server, Circle(server, turns=TURNS) as circle:
+async def test_a_whole_server_killed_at_each_stage_resumes_the_ritual_when_it_starts_again(
+    server: RunningServer,
+) -> None:
+    async with Circle(server, turns=TURNS) as circle:
         for stage in STAGES:
             before = await circle.versions()
             run = await circle.begin(starts_in_s=1.0)
@@ -51,9 +62,8 @@ async def test_a_whole_server_killed_at_each_stage_resumes_the_ritual_when_it_st
             assert summary["outcome"] == "completed"
 
 
-@pytest.mark.timeout(300)
-async def test_processes_killed_one_after_another_through_a_ritual_change_nothing() -> None:
-    async with RunningServer(SANGHA_SANDBOXES="1", **MUCH_FUEL) as server, Circle(server, turns=TURNS) as circle:
+async def test_processes_killed_one_after_another_through_a_ritual_change_nothing(server: RunningServer) -> None:
+    async with Circle(server, turns=TURNS) as circle:
         before = await circle.versions()
         run = await circle.begin(starts_in_s=2.0)
         closed = asyncio.create_task(circle.told(run, "ritual_closed", everyone=True))
@@ -67,9 +77,8 @@ async def test_processes_killed_one_after_another_through_a_ritual_change_nothin
         await circle.check_closed(run, before)
 
 
-@pytest.mark.timeout(120)
-async def test_a_sandbox_killed_in_the_middle_of_a_run_gives_the_one_result() -> None:
-    async with RunningServer(SANGHA_SANDBOXES="1", **MUCH_FUEL) as server, Circle(server, 1, turns=TURNS) as circle:
+async def test_a_sandbox_killed_in_the_middle_of_a_run_gives_the_one_result(server: RunningServer) -> None:
+    async with Circle(server, 1, turns=TURNS) as circle:
         member = circle.members[0]
         running = asyncio.create_task(member.client.request("ritual.run", ritual=circle.ritual, intention="once"))
         while (await member.client.request("state.get"))["under_way"] is None:  # noqa: ASYNC110 - the server's own word

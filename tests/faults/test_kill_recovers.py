@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
 from harness import RunningServer, measured
 from harness_load import Load
 
@@ -10,42 +15,53 @@ WITHIN_S = 30.0
 CHECKPOINTS = {"SANGHA_CHECKPOINT_EVERY": "40"}
 """So that what is recovered is a checkpoint and later events, not only events."""
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-async def killed(name: str, **environment: str) -> None:
-    """Kill, see its successor answer, and check everything."""
-    async with RunningServer(**CHECKPOINTS, **environment) as server, Load(server) as load:
-        epochs = load.epochs
-        pid, at = await server.kill(name)
-        took = await load.recovered(at)
-        measured(f"SIGKILL {name} {environment or ''}", took)
-        assert await server.pid_of(name, other_than=pid) != pid
-        assert took <= WITHIN_S
-        await load.check()
-        if name in ("space/0", "practitioner/0"):
-            lease = (name[:-2], "shared:1", "0")
-            assert load.epochs[lease] > epochs[lease]
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def load() -> AsyncIterator[Load]:
+    """Of one server, which takes one blow after another."""
+    async with RunningServer(**CHECKPOINTS) as server, Load(server) as load:
+        yield load
         assert await server.stop() == 0
 
 
-async def test_a_killed_space_shard_recovers() -> None:
-    await killed("space/0")
+async def killed(load: Load, name: str) -> None:
+    """Kill, see its successor answer, and check everything."""
+    server, epochs = load.server, load.epochs
+    load.go()
+    pid, at = await server.kill(name)
+    took = await load.recovered(at)
+    measured(f"SIGKILL {name} {server.environment.get('SANGHA_GATEWAYS', '')}", took)
+    assert await server.pid_of(name, other_than=pid) != pid
+    assert took <= WITHIN_S
+    await load.check()
+    if name in ("space/0", "practitioner/0"):
+        lease = (name[:-2], "shared:1", "0")
+        assert load.epochs[lease] > epochs[lease]
 
 
-async def test_a_killed_practitioner_shard_recovers() -> None:
-    await killed("practitioner/0")
+@pytest.mark.parametrize("name", ["space/0", "practitioner/0", "gateway/0", "coordinator", "postgres"])
+async def test_a_killed_process_is_started_again_and_nothing_is_lost(load: Load, name: str) -> None:
+    await killed(load, name)
 
 
-async def test_a_killed_gateway_recovers() -> None:
-    await killed("gateway/0")
+async def test_a_crashed_backend_takes_the_database_with_it_and_both_come_back(load: Load) -> None:
+    server = load.server
+    load.go()
+    postmaster = await server.pid_of("postgres")
+    connection = await server.connect()
+    backend = await connection.fetchval("SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'sangha space/%'")
+    at = server.hit(backend, signal.SIGKILL)
+    took = await load.recovered(at)
+    measured("SIGKILL of a backend of the database", took)
+    assert took <= WITHIN_S
+    assert await server.pid_of("postgres", other_than=postmaster) != postmaster
+    connection.terminate()
+    await load.check()
 
 
 async def test_one_of_two_gateways_killed_leaves_the_other_serving() -> None:
-    await killed("gateway/0", SANGHA_GATEWAYS="2")
-
-
-async def test_a_killed_coordinator_recovers() -> None:
-    await killed("coordinator")
-
-
-async def test_a_killed_postgres_is_started_again() -> None:
-    await killed("postgres")
+    async with RunningServer(SANGHA_GATEWAYS="2", **CHECKPOINTS) as server, Load(server) as load:
+        await killed(load, "gateway/0")
+        assert await server.stop() == 0
