@@ -20,6 +20,8 @@ from server.erasure import farewells_of
 from storage.queries import Queries
 
 TARA = "Om Tare Tuttare Ture Soha"
+SPIN_S = 3
+"""Longer than a busy machine takes to begin the spin and to kill the shard."""
 
 
 @pytest.fixture(autouse=True)
@@ -74,7 +76,7 @@ async def test_a_row_of_a_wheel_that_spins_is_counted_by_the_time(town: Town, qu
 
 async def test_a_spin_ends_by_its_alarm_also_when_the_shard_was_killed(town: Town, queries: Queries) -> None:
     who = str(uuid4())
-    ends_at = datetime.now(UTC) + timedelta(seconds=0.4)
+    ends_at = datetime.now(UTC) + timedelta(seconds=SPIN_S)
     await turn(town, who, c.Spin(rate_rpm=600, until=ends_at))
     began = (await queries.accumulations(who, 1))[0]["spin_began_at"]
     await town.kill()
@@ -87,7 +89,7 @@ async def test_a_spin_ends_by_its_alarm_also_when_the_shard_was_killed(town: Tow
     await until(over)
     (row,) = await queries.accumulations(who, 1)
     assert row["rotations"] == (ends_at - began) // timedelta(microseconds=1) * 600_000 // ROTATION
-    assert row["rotations"] in (3, 4)
+    assert 0 < row["rotations"] <= SPIN_S * 10
 
 
 async def test_the_end_of_an_account_takes_its_wheel_step_by_step(town: Town, queries: Queries) -> None:
