@@ -14,17 +14,16 @@ from typing import Any, Final, Literal
 
 import msgspec
 import numpy as np
-import orjson
 from aiohttp import web
 from msgspec import UNSET, UnsetType
 from numpy.typing import NDArray
 
 from actors.audio.commands import SAMPLES_MAX
 from actors.runtime.codec import invalid
-from actors.runtime.errors import BadRequest, Timeout, TooLarge
+from actors.runtime.errors import Timeout, TooLarge
 from server.audio_devices import Places
 from server.http.context import gateway_of
-from server.ws import protocol
+from server.http.large_documents import document_of, fields_of
 
 BODY_BYTES: Final = 24 * 2**20
 """``SAMPLES_MAX`` pairs of numbers with all their digits."""
@@ -38,7 +37,7 @@ gives its place to another."""
 SLICE: Final = 64 * 1024
 _FULL: Final = 32_767
 _WRONG: Final = "must be numbers, or pairs of numbers"
-_document_of: Final = msgspec.json.Decoder(
+_document: Final = msgspec.json.Decoder(
     msgspec.defstruct(
         "_Document",
         [(name, msgspec.Raw | UnsetType, UNSET) for name in ("audio_data", "device", "hardware_level")],
@@ -91,21 +90,11 @@ async def _body(request: web.Request) -> bytes:
 
 def parsed(body: bytes, depth: int) -> tuple[Samples | None, dict[str, Any]]:
     """The same of a body that is there. Raises BadRequest, Invalid, TooLarge."""
-    try:
-        document: Any = _document_of(body)
-    except msgspec.ValidationError:
-        raise invalid("", "the body must be a JSON object") from None
-    except (ValueError, RecursionError) as failure:
-        raise BadRequest(f"the body is not JSON: {failure}") from None
+    document = document_of(_document, body)
     fields = {name: text for name in ("device", "hardware_level") if (text := getattr(document, name)) is not UNSET}
-    data = msgspec.json.encode(fields)
-    if len(data) > SMALL_BYTES:
+    if sum(map(len, fields.values())) > SMALL_BYTES:
         raise TooLarge(f"the fields beside the samples have more than {SMALL_BYTES} bytes")
-    try:
-        others: dict[str, Any] = orjson.loads(data)
-    except orjson.JSONDecodeError as failure:
-        raise BadRequest(f"the body is not JSON: {failure}") from None
-    protocol.check_json(data, others, depth)
+    others = fields_of(fields, depth)
     text = document.audio_data
     return (None if text is UNSET else samples_of(bytes(text))), others
 

@@ -11,7 +11,7 @@ import asyncio
 import base64
 import binascii
 import string
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -27,6 +27,7 @@ from actors.ritual.values import MODULE_BYTES_MAX
 from actors.runtime.codec import invalid
 from actors.runtime.errors import BadRequest, FieldError, Timeout, TooLarge
 from server.http.context import gateway_of
+from server.http.large_documents import document_of, fields_of
 from server.limits import RateLimit, TooSoon
 from server.ws import protocol
 
@@ -47,7 +48,7 @@ JSON_PARTS: Final = frozenset({"required_archetypes", "energy_requirements", "is
 KNOWN_PARTS: Final = frozenset(Upload.__struct_fields__)
 OPTIONAL_PARTS: Final = frozenset({"tradition", "module_language", "difficulty_level"})
 """A form sends what was left empty as an empty text."""
-_document_of: Final = msgspec.json.Decoder(
+_decode: Final = msgspec.json.Decoder(
     msgspec.defstruct(
         "_Document",
         [("wasm_module", msgspec.Raw, msgspec.Raw(b"null"))]
@@ -128,28 +129,13 @@ async def _body(request: web.Request) -> bytes:
 
 
 async def _document(request: web.Request, body: bytes) -> tuple[bytes, dict[str, Any]]:
-    try:
-        document: Any = _document_of(body)
-    except msgspec.ValidationError:
-        raise invalid("", "the body must be a JSON object") from None
-    except (ValueError, RecursionError) as failure:
-        raise BadRequest(f"the body is not JSON: {failure}") from None
+    document = document_of(_decode, body)
     fields = {name: found for name in KNOWN_PARTS if (found := getattr(document, name)) is not UNSET}
     module = memoryview(document.wasm_module)
     if len(body) - len(module) > FIELDS_BYTES:
         raise TooLarge(f"the fields beside the module have more than {FIELDS_BYTES} bytes")
-    others = _fields(request, fields)
+    others = fields_of(fields, gateway_of(request).json_depth)
     return _checked(await _module(module)), others
-
-
-def _fields(request: web.Request, fields: Mapping[str, msgspec.Raw]) -> dict[str, Any]:
-    data = msgspec.json.encode(fields)
-    try:
-        value: dict[str, Any] = orjson.loads(data)
-    except orjson.JSONDecodeError as failure:
-        raise BadRequest(f"the body is not JSON: {failure}") from None
-    protocol.check_json(data, value, gateway_of(request).json_depth)
-    return value
 
 
 async def _module(text: memoryview) -> bytes:

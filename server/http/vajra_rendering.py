@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import re
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import asynccontextmanager
@@ -44,6 +45,7 @@ STALL_S: Final = 60.0
 """A client that takes nothing for so long has no place: others wait."""
 PIECE_BYTES: Final = 2**18
 """Of a list that is sent."""
+_NO_BYTES: Final = re.compile("bytes=-0+")
 
 T = TypeVar("T")
 
@@ -160,11 +162,13 @@ def _part(request: web.Request, size: int, tag: str) -> range | None:
         return None
     if asked.start is None and asked.stop is None:
         return None
+    if _NO_BYTES.fullmatch(request.headers["Range"].strip()):  # aiohttp: from minus nought, which is all
+        return range(0)
     return range(size)[asked]
 
 
 def _nowhere(size: int) -> web.Response:
-    message = f"the file has {size} bytes, and the range begins beyond them"
+    message = f"the file has {size} bytes, and none of them is in the range"
     response = problem_response(416, {"code": "bad_request", "message": message, "retryable": False})
     response.headers["Content-Range"] = f"bytes */{size}"
     return response

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 from pathlib import Path
@@ -88,8 +88,20 @@ class RayNode:
 class Cluster:
     """Two nodes and a ``serve`` on them."""
 
-    def __init__(self, nodes: list[RayNode], server: RunningServer) -> None:
-        self.nodes, self.server = nodes, server
+    def __init__(self, nodes: list[RayNode], server: RunningServer, start: Callable[[str], RayNode]) -> None:
+        self.nodes, self.server, self._start = nodes, server, start
+
+    async def joined_by(self, name: str) -> str:
+        """One more node with a sound device; its id."""
+        before = {node["id"] for node in (await self.server.status())["nodes"]}
+        self.nodes.append(node := self._start(name))
+        await node.started()
+
+        async def known() -> str | None:
+            nodes = (await self.server.status())["nodes"]
+            return next((node["id"] for node in nodes if node["alive"] and node["id"] not in before), None)
+
+        return str(await until(known, f"{name} among the nodes", 60))
 
     async def settled(self) -> dict[str, Any]:
         """The topology, once all four spaces' shards and the gateway have told where they are."""
@@ -154,14 +166,19 @@ async def cluster() -> AsyncIterator[Cluster]:
         address = re.search(r"--address='([\d.]+:\d+)'", await head.started())
         assert address is not None
         joins = re.sub(r"\S+:6379", address[1], worker_command)
-        second = RayNode(home, "second", f"""{joins} --resources '{{"sangha_audio": 1}}'""", environment)
-        stack.push_async_callback(second.stop)
+
+        def start(name: str) -> RayNode:
+            node = RayNode(home, name, f"""{joins} --resources '{{"sangha_audio": 1}}'""", environment)
+            stack.push_async_callback(node.stop)
+            return node
+
+        second = start("second")
         await second.started()
         server = RunningServer(SANGHA_PLACEMENT_SPACE="shared:4", SANGHA_LOCAL_USER="1", **auth)
         server.arguments += ["--ray-address", address[1]]
         async with server:
-            yield Cluster([head, second], server)
-    left = head.left() + second.left()
+            yield (made := Cluster([head, second], server, start))
+    left = [process for node in made.nodes for process in node.left()]
     assert not left, f"processes outlive their node: {left}"
 
 
@@ -262,4 +279,8 @@ async def test_what_was_acknowledged_on_a_lost_node_is_there_on_the_other(cluste
         )
         device = (await http.get("/audio/status")).json()["device"]
         assert (device["present"], len(device["voices"])) == (False, 1), device
+        third = await cluster.joined_by("third")
+        await until(partial(plays_on, server, third), "the sound device's actor where a device came to be", 90)
+        device = (await http.get("/audio/status")).json()["device"]
+        assert len(device["voices"]) == 1, device
     assert await server.stop() == 0
