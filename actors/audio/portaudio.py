@@ -119,10 +119,7 @@ def named(name: str, known: Sequence[Device]) -> Device:
 async def probe(timeout_s: float = PROBE_S) -> list[Device]:
     """The devices of this machine, asked in a process of its own. Raises NoSound."""
     try:
-        process = await asyncio.create_subprocess_exec(
-            *PROBE, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL, start_new_session=True,
-        )  # fmt: skip
+        process = await _begun()
     except OSError as failure:
         raise NoSound(f"no process can be started that asks for devices: {failure.strerror}") from failure
     try:
@@ -139,6 +136,25 @@ async def probe(timeout_s: float = PROBE_S) -> list[Device]:
     if isinstance(found, str):
         raise NoSound(found)
     return found
+
+
+async def _begun() -> asyncio.subprocess.Process:
+    """The process, at the head of a session of its own. Raises OSError.
+
+    Who gives up while it is started leaves nothing either: asyncio would end it alone, and what it started would stay.
+    """
+    starting = asyncio.ensure_future(
+        asyncio.create_subprocess_exec(
+            *PROBE, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL, start_new_session=True,
+        )
+    )  # fmt: skip
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        with contextlib.suppress(OSError):
+            await _ended(await starting)
+        raise
 
 
 async def _ended(process: asyncio.subprocess.Process) -> None:

@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from harness import runs, until
@@ -43,6 +44,28 @@ async def test_one_whose_asker_gives_up_is_ended_too(tmp_path: Path, monkeypatch
     asking = asyncio.create_task(probe(60.0))
     await until(lambda: note.exists() and len(note.read_text().split()) == 2, "both run")
     asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    pids = [int(pid) for pid in note.read_text().split()]
+    await until(lambda: not any(runs(pid) for pid in pids), "the end of both")
+
+
+async def test_one_whose_asker_gives_up_while_it_starts_is_ended_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    note = tmp_path / "pids"
+    monkeypatch.setattr(portaudio, "PROBE", (sys.executable, "-c", HANGS, str(note)))
+    start = asyncio.create_subprocess_exec
+
+    async def slowly(*args: Any, **options: Any) -> asyncio.subprocess.Process:
+        process = await start(*args, **options)
+        await until(lambda: note.exists() and len(note.read_text().split()) == 2, "both run")
+        asking.cancel()
+        await asyncio.sleep(0)
+        return process
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", slowly)
+    asking = asyncio.create_task(probe(60.0))
     with pytest.raises(asyncio.CancelledError):
         await asking
     pids = [int(pid) for pid in note.read_text().split()]
