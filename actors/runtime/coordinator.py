@@ -5,6 +5,11 @@ Ray restarts what dies but does not notice what is stopped, and does not fence. 
 elsewhere) and Ray starts it anew; the new one's epoch fences the old one, and the old one's lease has run out meanwhile.
 A target that Ray is restarting, or whose process is gone, gets ``START_S`` instead.
 
+On a drowning machine all are silent, and to kill them is to drown it: a start costs seconds of processor that the others lack.
+So what a target on this node, or the watcher itself, has waited for a processor since the first probe that failed is no silence
+(``starvation``), until ``START_S`` of it. Measured with six servers on two cores, under a load of 30: see
+``tests/integration/test_starvation.py``.
+
 ``Watch`` is the pure half: what is known of one target and what follows from it. ``serve`` watches the coordinator itself
 with the same.
 """
@@ -23,6 +28,7 @@ from typing import Any, Final, Protocol
 import psutil
 
 from actors.runtime.placement import Gone, NoAnswer, Restarting
+from actors.runtime.starvation import Waits, longest, waits_of
 
 log = logging.getLogger(__name__)
 
@@ -42,12 +48,14 @@ class Do(Enum):
 class Watch:
     """What is known of one target. Times are monotonic seconds."""
 
-    __slots__ = ("answered_at", "looked_at", "patience_s", "pid")
+    __slots__ = ("_waits", "answered_at", "looked_at", "patience_s", "pid", "starved_s")
 
     def __init__(self, now: float) -> None:
         self.answered_at = self.looked_at = now
         self.patience_s = START_S
         self.pid: int | None = None
+        self.starved_s = 0.0
+        self._waits: Waits | None = None
 
     def looks(self, now: float) -> None:
         """The watcher looks. A watcher that was stopped itself cannot tell who was silent: silence counts from now."""
@@ -58,19 +66,29 @@ class Watch:
     def answered(self, now: float, pid: int) -> None:
         """It answered."""
         self.answered_at, self.pid, self.patience_s = now, pid, SILENCE_S
+        self.starved_s, self._waits = 0.0, None
 
     def away(self, now: float) -> None:
         """Ray says it is restarting (or its process is gone): patience, once for each restart."""
         if self.patience_s != START_S:
             self.answered_at, self.patience_s = now, START_S
 
+    def waited(self, so_far: Waits) -> None:
+        """It did not answer, and so long have the threads waited for a processor that an answer takes."""
+        if self._waits is None:
+            self._waits = so_far
+        self.starved_s = longest(self._waits, so_far)
+
     def silent(self, now: float) -> Do:
         """It did not answer."""
-        return Do.KILL if now - self.answered_at >= self.patience_s else Do.NOTHING
+        silence_s = now - self.answered_at
+        over = silence_s - self.starved_s >= self.patience_s or silence_s >= START_S
+        return Do.KILL if over else Do.NOTHING
 
     def killed(self, now: float) -> None:
         """It was killed and comes anew."""
         self.answered_at, self.patience_s = now, START_S
+        self.starved_s, self._waits = 0.0, None
 
 
 class Actors(Protocol):
@@ -87,10 +105,15 @@ class Watcher:
     """Probes named actors and kills the silent ones."""
 
     def __init__(
-        self, actors: Actors, node: str, clock: Callable[[], float], bound: Callable[[str], bool] = lambda _: False
+        self,
+        actors: Actors,
+        node: str,
+        clock: Callable[[], float],
+        bound: Callable[[str], bool] = lambda _: False,
+        waits: Callable[[int], Waits] = waits_of,
     ) -> None:
         """``bound``: whether actors of a kind may not be everywhere, so that who needs one starts it anew, and not Ray."""
-        self._actors, self._node, self._clock, self._bound = actors, node, clock, bound
+        self._actors, self._node, self._clock, self._bound, self._waits = actors, node, clock, bound, waits
         self._watches: dict[str, Watch] = {}
         self.status: dict[str, dict[str, Any]] = {}
         self.takeovers: Counter[str] = Counter()
@@ -123,8 +146,12 @@ class Watcher:
         except NoAnswer:
             watch.looks(self._clock())
             known = self.status.get(name)
-            if known is not None and known["node"] == self._node and not _runs(known):
-                watch.away(self._clock())
+            waits = self._waits(os.getpid())
+            if known is not None and known["node"] == self._node:
+                waits = {**waits, **self._waits(known["pid"])}
+                if not _runs(known):
+                    watch.away(self._clock())
+            watch.waited(waits)
             if watch.silent(self._clock()) is Do.KILL:
                 await self._replace(name, known)
                 watch.killed(self._clock())
@@ -141,7 +168,11 @@ class Watcher:
                 await self._actors.kill(name, restart=False)
 
     async def _replace(self, name: str, known: dict[str, Any] | None) -> None:
-        log.warning("%s is silent: it is killed and started anew", name)
+        log.warning(
+            "%s is silent: it is killed and started anew (%.1f s waited for a processor)",
+            name,
+            self._watches[name].starved_s,
+        )
         self.takeovers[_kind(name)] += 1
         if known is not None and known["node"] == self._node and _runs(known):
             os.kill(known["pid"], signal.SIGKILL)

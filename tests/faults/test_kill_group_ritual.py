@@ -65,7 +65,9 @@ async def test_a_whole_server_killed_at_each_stage_resumes_the_ritual_when_it_st
 async def test_processes_killed_one_after_another_through_a_ritual_change_nothing(server: RunningServer) -> None:
     async with Circle(server, turns=TURNS) as circle:
         before = await circle.versions()
-        run = await circle.begin(starts_in_s=2.0)
+        run = await circle.begin(
+            starts_in_s=3.0, opening_s=3.0, integration_s=3.0
+        )  # on a busy machine a kill takes a second
         closed = asyncio.create_task(circle.told(run, "ritual_closed", everyone=True))
         killed = 0
         for victim in (*VICTIMS, "sandbox/0", "practitioner/0", "space/0"):

@@ -25,6 +25,8 @@ class Actors:
         self.takes_s = 0.0
         self.killed: list[str] = []
         self.restart = True
+        self.waited_s: dict[int, float] = {}
+        """By process, how long its thread has waited for a processor."""
 
     def clock(self) -> float:
         return self.now
@@ -34,6 +36,9 @@ class Actors:
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
+
+    def waits(self, pid: int) -> dict[int, float]:
+        return {pid: self.waited_s[pid]} if pid in self.waited_s else {}
 
     async def kill(self, name: str, *, restart: bool) -> None:
         assert restart is self.restart
@@ -47,7 +52,7 @@ def actors() -> Actors:
 
 @pytest.fixture
 def watcher(actors: Actors) -> Watcher:
-    return Watcher(actors, HERE, actors.clock)
+    return Watcher(actors, HERE, actors.clock, waits=actors.waits)
 
 
 async def rounds(watcher: Watcher, actors: Actors, number: int) -> None:
@@ -101,6 +106,37 @@ async def test_a_pid_that_is_another_processs_by_now_is_left_alone(
     assert (sent, actors.killed) == ([], [])
 
 
+@pytest.mark.parametrize(("node", "waiting"), [(HERE, 1), (ELSEWHERE, os.getpid())])
+async def test_who_gets_no_processor_is_not_silent_until_it_lasts_as_long_as_a_start(
+    watcher: Watcher, actors: Actors, node: str, waiting: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The target on this node, or the watcher itself: nine tenths of the time since the first probe without an answer."""
+    sent: list[int] = []
+    monkeypatch.setattr(coordinator.os, "kill", lambda pid, _: sent.append(pid))
+    monkeypatch.setattr(coordinator, "_runs", lambda _: True)
+    actors.answer |= {"node": node, "pid": 1}
+    actors.waited_s = {waiting: 1_000.0}
+    await rounds(watcher, actors, 1)
+    actors.answer = NoAnswer("silence")
+    for second in range(int(START_S)):
+        assert (sent, actors.killed) == ([], []), f"{second} s"
+        actors.waited_s[waiting] += 0.9
+        await rounds(watcher, actors, 1)
+    assert (sent, actors.killed) == (([1], []) if node == HERE else ([], ["space/0"]))
+
+
+async def test_what_it_waited_before_it_answered_last_is_no_excuse(watcher: Watcher, actors: Actors) -> None:
+    for waited_s in (0.0, 2.0, 4.0):
+        actors.waited_s = {os.getpid(): waited_s}
+        actors.answer = NoAnswer("silence")
+        await rounds(watcher, actors, 1)
+    actors.answer = {"pid": 1, "started": 1.0, "node": ELSEWHERE}
+    await rounds(watcher, actors, 1)
+    actors.answer = NoAnswer("silence")
+    await rounds(watcher, actors, int(SILENCE_S))
+    assert actors.killed == ["space/0"]
+
+
 async def test_who_is_restarting_has_time_to_start(watcher: Watcher, actors: Actors) -> None:
     await rounds(watcher, actors, 1)
     actors.answer = Restarting("soon")
@@ -150,7 +186,7 @@ DEVICE = "audio/default"
 def bound(actors: Actors) -> Watcher:
     """Of a device, which may not be everywhere: nobody but who needs it starts it anew."""
     actors.restart = False
-    return Watcher(actors, HERE, actors.clock, lambda kind: kind == "audio")
+    return Watcher(actors, HERE, actors.clock, lambda kind: kind == "audio", actors.waits)
 
 
 async def test_who_may_not_be_everywhere_is_ended_at_once_where_its_node_is_lost(
