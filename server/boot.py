@@ -93,6 +93,7 @@ class Server:
         self.deployment: Deployment | None = None
         self.placement: Placement | None = None
         self.postgres: EmbeddedPostgres | None = None
+        self._keeping: asyncio.Task[None] | None = None
         self._directory: DataDirectory | None = None
         self._collector: logs.LogCollector | None = None
         self._ray_pids: dict[str, int] = {}
@@ -190,6 +191,7 @@ class Server:
                 self.postgres = EmbeddedPostgres(self.data_dir)
                 await asyncio.to_thread(self.postgres.start)
                 dsn = self.postgres.dsn
+                self._keeping = asyncio.create_task(self._keep(self.postgres))
             await migrate(dsn)
             await self._enough_connections(dsn)
             await self._keys_fit(dsn)
@@ -387,14 +389,24 @@ class Server:
         while True:
             if (name := self._lost_process()) is not None:
                 raise RayLost(f"Ray's {name} is gone")
-            if self.postgres is not None and not self.postgres.alive():
+            await asyncio.sleep(WATCH_S)
+
+    async def _keep(self, postgres: EmbeddedPostgres) -> None:
+        """Start it again whenever it ended, from the boot on and to the end of the drain."""
+        while True:
+            if not postgres.alive():
                 log.error("the embedded Postgres died; it is started again")
                 try:
-                    await asyncio.to_thread(self.postgres.start)
+                    await asyncio.to_thread(postgres.start)
                     log.info("the embedded Postgres is back")
                 except (EmbeddedPostgresFailed, OSError):
                     log.exception("the embedded Postgres does not start")
             await asyncio.sleep(WATCH_S)
+
+    def let_go(self) -> None:
+        """Nobody keeps what is about to be ended."""
+        if self._keeping is not None:
+            self._keeping.cancel()
 
     async def _watch_coordinator(self, watcher: Watcher) -> None:
         while True:
@@ -542,6 +554,7 @@ async def serve(settings: Settings, announce: Callable[[str], None]) -> int:
         _end_at_once(server, 3)
     finally:
         stopping.cancel()
+        server.let_go()
         await asyncio.to_thread(server.close)
     return 0
 

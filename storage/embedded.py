@@ -21,6 +21,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 from contextlib import suppress
 from hashlib import blake2b
@@ -85,6 +86,7 @@ class EmbeddedPostgres:
         self._user: pwd.struct_passwd | None = None
         self._process: psutil.Process | None = None
         self._child: subprocess.Popen[bytes] | None = None
+        self._at_work, self._ends = threading.Lock(), threading.Event()
 
     @property
     def dsn(self) -> str:
@@ -107,6 +109,18 @@ class EmbeddedPostgres:
 
         Raises EmbeddedPostgresFailed; where that is for a full disk or a slow recovery, a later call may succeed.
         """
+        with self._at_work:
+            self._start(timeout_s)
+
+    def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
+        """End it: sessions are disconnected, everything is flushed; by force where that takes too long. A start that is under way
+        in another thread gives up."""
+        self._ends.set()
+        with self._at_work:
+            self._ends.clear()
+            self._stop(timeout_s)
+
+    def _start(self, timeout_s: float) -> None:
         self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         deadline = time.monotonic() + timeout_s
         self._prepare_user()
@@ -123,12 +137,13 @@ class EmbeddedPostgres:
                 self._launch()
             elif not self.alive():
                 raise EmbeddedPostgresFailed(f"the embedded PostgreSQL ended while starting:\n{self._log_tail()}")
+            if self._ends.is_set():
+                raise EmbeddedPostgresFailed("the embedded PostgreSQL is stopped while it starts")
             if time.monotonic() > deadline:
                 raise EmbeddedPostgresFailed(f"the embedded PostgreSQL is not ready yet:\n{self._log_tail()}")
             time.sleep(POLL_S)
 
-    def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
-        """End it: sessions are disconnected, everything is flushed; by force where that takes too long."""
+    def _stop(self, timeout_s: float) -> None:
         process = self._process
         if process is None:
             return

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import asyncpg
@@ -21,6 +22,18 @@ TEMPLATE = "sangha_template"
 # No test judges a time: on a busy machine an example takes as long as it takes.
 settings.register_profile("sangha", deadline=None)
 settings.load_profile("sangha")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """With a failure, the end of the log of the whole server that the test has from a fixture: others go on with it."""
+    report = yield
+    if report.failed and report.when == "call":
+        for argument in getattr(item, "funcargs", {}).values():
+            log_tail: Any = getattr(getattr(argument, "server", argument), "log_tail", None)
+            if callable(log_tail):
+                report.sections.append(("the server's log", log_tail()))
+    return report
 
 
 @pytest.fixture

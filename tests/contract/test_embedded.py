@@ -8,7 +8,9 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -80,6 +82,22 @@ def test_it_ends_when_a_backend_crashed_and_starts_again(server: EmbeddedPostgre
     assert not server.alive()
     server.start()
     assert asyncio.run(ask(server.dsn, "SELECT one FROM kept")) == 1
+
+
+def test_a_start_that_is_under_way_gives_up_when_it_is_stopped(
+    server: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it would take the end of what it waits for for a crash, and start another that nobody stops."""
+    looked = threading.Event()
+    monkeypatch.setattr(server, "_ready", lambda: looked.set())  # a recovery that takes long
+    with ThreadPoolExecutor() as pool:
+        starting = pool.submit(server.start)
+        assert looked.wait(20)
+        server.stop()
+        with pytest.raises(EmbeddedPostgresFailed, match="stopped while it starts"):
+            starting.result()
+    assert server.pid is None
+    assert not (server.cluster_dir / "postmaster.pid").exists()
 
 
 def test_one_left_by_a_killed_owner_is_adopted(server: EmbeddedPostgres) -> None:

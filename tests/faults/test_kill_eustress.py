@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote
 
-import asyncpg
 import httpx
 import orjson
 import pytest
@@ -29,6 +28,7 @@ from scene_audit import Audit
 
 from actors.runtime.layout import Layout
 from server.client import EustressIngest
+from storage.pool import DRIVER_ERRORS
 
 SECONDS = float(os.environ.get("SANGHA_TEST_INGEST_S", "24"))
 """How long is written. 60 by hand; here every kind of process dies once in it."""
@@ -152,7 +152,7 @@ async def watched(server: RunningServer, stop: asyncio.Event) -> int:
     """Looks into the lake while all of it goes on: what is visible is always whole. How often it could."""
     looks = 0
     while not stop.is_set():
-        with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):  # it was killed
+        with contextlib.suppress(*DRIVER_ERRORS):  # it was killed
             looks += await looked(server)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(0.5):

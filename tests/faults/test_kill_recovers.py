@@ -41,6 +41,12 @@ async def killed(load: Load, name: str) -> None:
         assert load.epochs[lease] > epochs[lease]
 
 
+async def test_one_of_two_gateways_killed_leaves_the_other_serving() -> None:
+    async with RunningServer(SANGHA_GATEWAYS="2", **CHECKPOINTS) as server, Load(server) as load:
+        await killed(load, "gateway/0")
+        assert await server.stop() == 0
+
+
 @pytest.mark.parametrize("name", ["space/0", "practitioner/0", "gateway/0", "coordinator", "postgres"])
 async def test_a_killed_process_is_started_again_and_nothing_is_lost(load: Load, name: str) -> None:
     await killed(load, name)
@@ -59,9 +65,3 @@ async def test_a_crashed_backend_takes_the_database_with_it_and_both_come_back(l
     assert await server.pid_of("postgres", other_than=postmaster) != postmaster
     connection.terminate()
     await load.check()
-
-
-async def test_one_of_two_gateways_killed_leaves_the_other_serving() -> None:
-    async with RunningServer(SANGHA_GATEWAYS="2", **CHECKPOINTS) as server, Load(server) as load:
-        await killed(load, "gateway/0")
-        assert await server.stop() == 0
