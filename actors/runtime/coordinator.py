@@ -8,7 +8,7 @@ A target that Ray is restarting, or whose process is gone, gets ``START_S`` inst
 On a drowning machine all seem silent, and to kill them is to drown it: a start costs seconds of processor that the others lack.
 So no round counts for more than ``ROUND_S``, however late the watcher came to it, and where a thread of the target (on this
 node) or of the watcher waited for a processor for ``STARVED`` of a round or more, that does not count, up to ``START_S``. Six
-servers started at once on two cores, under a load of 20 to 30: 11 living processes killed of 18 servers without this, none of
+servers started at once on two cores, under a load of 20 to 30: 10 living processes killed in 18 servers without this, none in
 12 with it.
 
 ``Watch`` is the pure half: what is known of one target and what follows from it. ``serve`` watches the coordinator itself
