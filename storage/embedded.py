@@ -57,7 +57,7 @@ PROMISED: Final = {
 """On the command line, where no edited postgresql.conf weakens them. When a backend crashed the postmaster ends, and its owner,
 who watches it, starts another. By itself it would recover within the old postmaster, and where that recovery fails (no room on
 the disk) it is now and then left with no startup process and a postmaster that waits for ever, also when there is room again:
-seen with 18.4, in 3 of 45 recoveries on a full disk."""
+seen with 18.4, in 3 of some 110 recoveries on a full disk."""
 TUNED: Final = {
     "max_connections": "200",
     "shared_buffers": "128MB",
