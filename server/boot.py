@@ -361,7 +361,7 @@ class Server:
         """For ever; raises RayLost."""
         assert self.placement is not None
         watcher = Watcher(self.placement, ray_actors.node_id(), time.monotonic)
-        await asyncio.gather(self._watch_processes(), self._watch_coordinator(watcher), self._start_the_rest())
+        await asyncio.gather(self._watch_ray(), self._watch_coordinator(watcher), self._start_the_rest())
 
     async def _start_the_rest(self) -> None:
         """The kinds that nobody waits for at the start, so that nobody waits long for them later. Whoever needs one that
@@ -385,11 +385,8 @@ class Server:
             await asyncio.sleep(WATCH_S)
         return name
 
-    async def _watch_processes(self) -> None:
-        while True:
-            if (name := self._lost_process()) is not None:
-                raise RayLost(f"Ray's {name} is gone")
-            await asyncio.sleep(WATCH_S)
+    async def _watch_ray(self) -> None:
+        raise RayLost(f"Ray's {await self.ray_lost()} is gone")
 
     async def _keep(self, postgres: EmbeddedPostgres) -> None:
         """Start it again whenever it ended, from the boot on and to the end of the drain."""
@@ -410,7 +407,7 @@ class Server:
 
     async def _watch_coordinator(self, watcher: Watcher) -> None:
         while True:
-            await watcher.probe(ray_actors.COORDINATOR)
+            await watcher.probe_all([ray_actors.COORDINATOR])
             await asyncio.sleep(1.0)
 
     async def reload_tls(self) -> None:

@@ -133,10 +133,10 @@ class Watcher:
             del self._watches[name]
             self.status.pop(name, None)
         own = cache(lambda: self._waits(os.getpid()))  # where nobody is silent nobody asks
-        await asyncio.gather(*(self.probe(name, own) for name in wanted))
+        await asyncio.gather(*(self._probe(name, own) for name in wanted))
 
-    async def probe(self, name: str, own: Callable[[], Waits] | None = None) -> None:
-        """One target. ``own``: how long the watcher's threads have waited, where it is known."""
+    async def _probe(self, name: str, own: Callable[[], Waits]) -> None:
+        """One target. ``own``: how long the watcher's threads have waited."""
         watch = self._watches.setdefault(name, Watch())
         watch.asks(self._clock())
         try:
@@ -151,7 +151,7 @@ class Watcher:
             self._watches.pop(name, None)
             return
         except NoAnswer:
-            known, waits = self.status.get(name), own() if own is not None else self._waits(os.getpid())
+            known, waits = self.status.get(name), own()
             if known is not None and known["node"] == self._node:
                 waits = {**waits, **self._waits(known["pid"])}
                 if not _runs(known):

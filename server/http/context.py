@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 GATEWAY: Final = web.AppKey("gateway", object)
 _KEY: Final = re.compile(KEY_PATTERN)
+_NO_OBJECT: Final = "the body must be a JSON object"
 
 T = TypeVar("T")
 
@@ -49,15 +50,30 @@ def json_response(body: bytes | Any, status: int = 200) -> web.Response:
 
 async def json_body(request: web.Request) -> dict[str, Any]:
     """The body, which must be a JSON object within bounds. Raises BadRequest, Invalid, TooLarge."""
-    data = await request.read()
+    return object_of(await request.read(), gateway_of(request).json_depth)
+
+
+def object_of(data: bytes, depth: int) -> dict[str, Any]:
+    """The JSON object that a body is; ``depth``: how deep it may be. Raises BadRequest, Invalid."""
     try:
         value = orjson.loads(data)
     except orjson.JSONDecodeError as failure:
         raise BadRequest(f"the body is not JSON: {failure}") from None
     if type(value) is not dict:
-        raise invalid("", "the body must be a JSON object")
-    protocol.check_json(data, value, gateway_of(request).json_depth)
+        raise invalid("", _NO_OBJECT)
+    protocol.check_json(data, value, depth)
     return value
+
+
+def raw_fields_of(decode: Callable[[bytes], T], body: bytes) -> T:
+    """The fields of a JSON object, each as its text: of one that has megabytes, which no ``object_of`` should make objects of.
+    ``decode``: a msgspec decoder's. Raises BadRequest, Invalid."""
+    try:
+        return decode(body)
+    except msgspec.ValidationError:
+        raise invalid("", _NO_OBJECT) from None
+    except (ValueError, RecursionError) as failure:
+        raise BadRequest(f"the body is not JSON: {failure}") from None
 
 
 def command_from(type_: type[T], body: dict[str, Any]) -> T:

@@ -22,8 +22,7 @@ from actors.audio.commands import SAMPLES_MAX
 from actors.runtime.codec import invalid
 from actors.runtime.errors import Timeout, TooLarge
 from server.audio_devices import Places
-from server.http.context import gateway_of
-from server.http.large_documents import document_of, fields_of
+from server.http.context import gateway_of, object_of, raw_fields_of
 
 BODY_BYTES: Final = 24 * 2**20
 """``SAMPLES_MAX`` pairs of numbers with all their digits."""
@@ -37,7 +36,7 @@ gives its place to another."""
 SLICE: Final = 64 * 1024
 _FULL: Final = 32_767
 _WRONG: Final = "must be numbers, or pairs of numbers"
-_document: Final = msgspec.json.Decoder(
+_decode: Final = msgspec.json.Decoder(
     msgspec.defstruct(
         "_Document",
         [(name, msgspec.Raw | UnsetType, UNSET) for name in ("audio_data", "device", "hardware_level")],
@@ -90,11 +89,12 @@ async def _body(request: web.Request) -> bytes:
 
 def parsed(body: bytes, depth: int) -> tuple[Samples | None, dict[str, Any]]:
     """The same of a body that is there. Raises BadRequest, Invalid, TooLarge."""
-    document = document_of(_document, body)
+    document: Any = raw_fields_of(_decode, body)
     fields = {name: text for name in ("device", "hardware_level") if (text := getattr(document, name)) is not UNSET}
-    if sum(map(len, fields.values())) > SMALL_BYTES:
+    data = msgspec.json.encode(fields)
+    if len(data) > SMALL_BYTES:
         raise TooLarge(f"the fields beside the samples have more than {SMALL_BYTES} bytes")
-    others = fields_of(fields, depth)
+    others = object_of(data, depth)
     text = document.audio_data
     return (None if text is UNSET else samples_of(bytes(text))), others
 

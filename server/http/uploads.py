@@ -26,8 +26,7 @@ from actors.ritual.commands import MODULE_BYTES_MIN, Upload
 from actors.ritual.values import MODULE_BYTES_MAX
 from actors.runtime.codec import invalid
 from actors.runtime.errors import BadRequest, FieldError, Timeout, TooLarge
-from server.http.context import gateway_of
-from server.http.large_documents import document_of, fields_of
+from server.http.context import gateway_of, object_of, raw_fields_of
 from server.limits import RateLimit, TooSoon
 from server.ws import protocol
 
@@ -129,12 +128,12 @@ async def _body(request: web.Request) -> bytes:
 
 
 async def _document(request: web.Request, body: bytes) -> tuple[bytes, dict[str, Any]]:
-    document = document_of(_decode, body)
+    document: Any = raw_fields_of(_decode, body)
     fields = {name: found for name in KNOWN_PARTS if (found := getattr(document, name)) is not UNSET}
     module = memoryview(document.wasm_module)
     if len(body) - len(module) > FIELDS_BYTES:
         raise TooLarge(f"the fields beside the module have more than {FIELDS_BYTES} bytes")
-    others = fields_of(fields, gateway_of(request).json_depth)
+    others = object_of(msgspec.json.encode(fields), gateway_of(request).json_depth)
     return _checked(await _module(module)), others
 
 

@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import AsyncIterator
 
 import pytest
-import pytest_asyncio
 from harness import RunningServer, measured
 from harness_load import Load
 
 WITHIN_S = 30.0
 """A bound against hanging, on a machine that may be busy; the times that were measured are printed."""
-CHECKPOINTS = {"SANGHA_CHECKPOINT_EVERY": "40"}
+SETTINGS = {"SANGHA_CHECKPOINT_EVERY": "40"}
 """So that what is recovered is a checkpoint and later events, not only events."""
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def load() -> AsyncIterator[Load]:
-    """Of one server, which takes one blow after another."""
-    async with RunningServer(**CHECKPOINTS) as server, Load(server) as load:
-        yield load
-        assert await server.stop() == 0
 
 
 async def killed(load: Load, name: str) -> None:
@@ -42,7 +32,7 @@ async def killed(load: Load, name: str) -> None:
 
 
 async def test_one_of_two_gateways_killed_leaves_the_other_serving() -> None:
-    async with RunningServer(SANGHA_GATEWAYS="2", **CHECKPOINTS) as server, Load(server) as load:
+    async with RunningServer(SANGHA_GATEWAYS="2", **SETTINGS) as server, Load(server) as load:
         await killed(load, "gateway/0")
         assert await server.stop() == 0
 

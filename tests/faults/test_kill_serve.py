@@ -4,24 +4,16 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import AsyncIterator
 
 import pytest
-import pytest_asyncio
-from harness import RunningServer, measured, until
+from harness import measured, until
 from harness_load import Load
 
 EXIT_WITHIN_S = 10.0
 WITHIN_S = 30.0
+SETTINGS = {"SANGHA_CHECKPOINT_EVERY": "40"}
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def load() -> AsyncIterator[Load]:
-    """Of one data directory, on which one server after another is killed."""
-    async with RunningServer(SANGHA_CHECKPOINT_EVERY="40") as server, Load(server) as load:
-        yield load
 
 
 @pytest.mark.parametrize("name", ["gcs", "raylet"])
@@ -59,7 +51,6 @@ async def test_a_killed_serve_takes_its_actors_with_it(load: Load) -> None:
     assert took <= WITHIN_S
     load.go()
     await started_again(load, "serve and its actors", postgres)
-    assert await server.stop() == 0
 
 
 async def started_again(load: Load, name: str, postgres: int) -> None:

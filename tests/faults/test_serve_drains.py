@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator
 
 import asyncpg
 import orjson
 import pytest
-import pytest_asyncio
-from harness import RunningServer, measured, until
+from harness import measured, until
 from harness_load import Load
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
@@ -19,14 +17,6 @@ from websockets.exceptions import ConnectionClosed
 AT_ONCE_S = 10.0
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def load() -> AsyncIterator[Load]:
-    """Of one data directory, on which one server is started after another."""
-    async with RunningServer() as server, Load(server) as load:
-        yield load
-        assert await server.stop() == 0
 
 
 async def last_words(socket: ClientConnection) -> dict[str, object]:

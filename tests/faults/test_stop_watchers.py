@@ -4,23 +4,14 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import AsyncIterator
 
 import pytest
-import pytest_asyncio
-from harness import RunningServer, measured, runs
+from harness import measured, runs
 from harness_load import Load
 
 WITHIN_S = 40.0
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def load() -> AsyncIterator[Load]:
-    async with RunningServer() as server, Load(server) as load:
-        yield load
-        assert await server.stop() == 0
 
 
 async def test_a_stopped_coordinator_is_replaced_by_serve(load: Load) -> None:
